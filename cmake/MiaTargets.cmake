@@ -1,0 +1,43 @@
+# The library's targets: mia::mia (Eigen and threads) and mia::video (adds FFmpeg's libraries). INTERFACE only: include
+# path, C++20 and dependencies, no warnings, optimisation or architecture flags.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+find_package(Eigen3 3.3 REQUIRED NO_MODULE)
+find_package(Threads REQUIRED)
+
+add_library(mia INTERFACE)
+add_library(mia::mia ALIAS mia)
+target_compile_features(mia INTERFACE cxx_std_20)
+target_include_directories(mia INTERFACE
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+target_link_libraries(mia INTERFACE Eigen3::Eigen Threads::Threads)
+set(mia_targets mia)
+
+if(MIA_VIDEO)
+    find_package(PkgConfig QUIET)
+    if(PkgConfig_FOUND)
+        pkg_check_modules(MIA_FFMPEG IMPORTED_TARGET libavformat libavcodec libavutil libswscale)
+    endif()
+    if(MIA_FFMPEG_FOUND)
+        add_library(mia_video INTERFACE)
+        add_library(mia::video ALIAS mia_video)
+        set_target_properties(mia_video PROPERTIES EXPORT_NAME video)
+        target_link_libraries(mia_video INTERFACE mia PkgConfig::MIA_FFMPEG)
+        list(APPEND mia_targets mia_video)
+    else()
+        message(STATUS "mia::video is left out: FFmpeg's libraries were not found (Debian: libavformat-dev libavcodec-dev "
+            "libavutil-dev libswscale-dev pkg-config)")
+        set(MIA_VIDEO OFF)
+    endif()
+endif()
+
+install(TARGETS ${mia_targets} EXPORT miaTargets)
+install(DIRECTORY include/mia DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(EXPORT miaTargets NAMESPACE mia:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/mia)
+configure_package_config_file(cmake/miaConfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/miaConfig.cmake
+    INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/mia)
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/miaConfigVersion.cmake
+    COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/miaConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/miaConfigVersion.cmake
+    DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/mia)
