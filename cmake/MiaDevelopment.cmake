@@ -9,6 +9,9 @@ set(MIA_SANITIZE "" CACHE STRING "Sanitizers of a development build: address,und
 
 add_library(mia_development INTERFACE)
 target_compile_options(mia_development INTERFACE -Wall -Wextra -Wpedantic -Werror -Wno-psabi -march=${MIA_ARCH})
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    target_compile_options(mia_development INTERFACE -Wno-restrict)  # GCC 12 warns of "literal" + std::string, wrongly
+endif()
 if(MIA_SANITIZE)
     target_compile_options(mia_development INTERFACE -fsanitize=${MIA_SANITIZE} -fno-sanitize-recover=all
         -fno-omit-frame-pointer -g1)

@@ -4,7 +4,8 @@
 #include <string>
 
 #if defined(__FAST_MATH__)
-#error "mia: the kernels rely on IEEE rules (infinities, NaN, signed zeros, order of rounding); compile without -ffast-math"
+#error \
+    "mia: the kernels rely on IEEE rules (infinities, NaN, signed zeros, order of rounding); compile without -ffast-math"
 #endif
 
 namespace mia {

@@ -66,9 +66,7 @@ struct View {
         return {data, {int(to)...}};
     }
 
-    MIA_HOST_DEVICE constexpr operator View<const T, Rank>() const
-        requires(!std::is_const_v<T>)
-    {
+    MIA_HOST_DEVICE constexpr operator View<const T, Rank>() const requires(!std::is_const_v<T>) {
         View<const T, Rank> other;
         other.data = data;
         for (int axis = 0; axis < Rank; ++axis) other.extents[axis] = extents[axis];
@@ -87,9 +85,13 @@ MIA_HOST_DEVICE constexpr View<T, 2> rows_of(View<T, Rank> x) {
 /// "(180, 320, 120)", for messages.
 template <class T, int Rank>
 std::string shape_text(View<T, Rank> x) {
-    std::string s = "(";
-    for (int axis = 0; axis < Rank; ++axis) s += (axis > 0 ? ", " : "") + std::to_string(x.extents[axis]);
-    return s + ")";
+    std::string s(1, '(');
+    for (int axis = 0; axis < Rank; ++axis) {
+        if (axis > 0) s += ", ";
+        s += std::to_string(x.extents[axis]);
+    }
+    s += ')';
+    return s;
 }
 
 template <class T, class U, int Rank>

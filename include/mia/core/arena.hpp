@@ -1,0 +1,94 @@
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <new>
+#include <vector>
+
+namespace mia {
+
+inline constexpr std::size_t cache_line = 64;
+
+struct AlignedDelete {
+    void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t(cache_line)); }
+};
+
+/// What scratch holds before it is written.
+enum class ScratchFill {
+    nothing,  ///< whatever was there
+    nan       ///< bytes 0xff, NaN for every float: a read of what was never written shows
+};
+
+/// Memory for one call, taken and given back like a stack. It grows when it must and then keeps what it has: a second
+/// pass over the same work allocates nothing. One thread at a time.
+class Arena {
+public:
+    struct Mark {
+        std::size_t block = 0, used = 0;
+    };
+
+    explicit Arena(ScratchFill fill = ScratchFill::nothing) : fill_(fill) {}
+    Arena(const Arena&) = delete;
+    Arena& operator=(const Arena&) = delete;
+    ~Arena() {
+        for (const Block& block : blocks_) AlignedDelete{}(block.data);
+    }
+
+    /// `bytes` bytes, aligned to a cache line, until the next release of an earlier mark.
+    void* take(std::size_t bytes) {
+        bytes = (bytes + cache_line - 1) / cache_line * cache_line;
+        while (at_.block < blocks_.size() && blocks_[at_.block].bytes - at_.used < bytes) {
+            ++at_.block;
+            at_.used = 0;
+        }
+        if (at_.block == blocks_.size()) grow(bytes);
+        std::byte* p = blocks_[at_.block].data + at_.used;
+        at_.used += bytes;
+        in_use_ += bytes;
+        peak_ = std::max(peak_, in_use_);
+        if (fill_ == ScratchFill::nan) std::memset(p, 0xff, bytes);
+        return p;
+    }
+
+    struct Position {
+        Mark mark;
+        std::size_t in_use;
+    };
+    Position position() const { return {at_, in_use_}; }
+
+    /// Gives back all that was taken since `position`.
+    void release(Position position) {
+        at_ = position.mark;
+        in_use_ = position.in_use;
+        if (in_use_ == 0 && blocks_.size() > 1) {  // from now on one block does
+            std::size_t all = 0;
+            for (const Block& block : blocks_) {
+                all += block.bytes;
+                AlignedDelete{}(block.data);
+            }
+            blocks_.clear();
+            at_ = {};
+            grow(all);
+        }
+    }
+
+    std::size_t peak() const { return peak_; }  ///< most bytes that were in use at once
+
+private:
+    struct Block {
+        std::byte* data;
+        std::size_t bytes;
+    };
+    void grow(std::size_t bytes) {
+        bytes = std::max(bytes, std::size_t(64) << 10);
+        blocks_.reserve(blocks_.size() + 1);
+        blocks_.push_back({static_cast<std::byte*>(::operator new(bytes, std::align_val_t(cache_line))), bytes});
+    }
+
+    ScratchFill fill_;
+    std::vector<Block> blocks_;
+    Mark at_;
+    std::size_t in_use_ = 0, peak_ = 0;
+};
+
+}  // namespace mia

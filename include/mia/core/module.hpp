@@ -1,0 +1,153 @@
+#pragma once
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "mia/core/parameter.hpp"
+
+namespace mia {
+
+namespace detail {
+struct AnyVisit {
+    template <class Name, class Member>
+    constexpr void operator()(const Name&, Member&) const {}
+};
+template <class>
+inline constexpr bool is_array_or_tuple = false;
+template <class T, std::size_t N>
+inline constexpr bool is_array_or_tuple<std::array<T, N>> = true;
+template <class... T>
+inline constexpr bool is_array_or_tuple<std::tuple<T...>> = true;
+}  // namespace detail
+
+/// A module lists its members, parameters and modules, in `each_member(self, visit)`, each under the name that the
+/// official checkpoint gives it: `visit("qkv", self.qkv_)`. There is no other list, no base class, no registration.
+template <class M>
+concept Module = requires(M& module, detail::AnyVisit visit) {
+    M::each_member(module, visit);
+};
+
+namespace detail {
+inline std::string join(const std::string& prefix, const std::string& name) {
+    if (prefix.empty() || name.empty()) return prefix + name;
+    return prefix + "." + name;
+}
+
+/// enter(path, module) for each module, outer ones first; leaf(path, parameter); leave(path, module), inner ones first.
+template <class Member, class Enter, class Leaf, class Leave>
+void walk(const std::string& path, Member& member, Enter& enter, Leaf& leaf, Leave& leave) {
+    using Plain = std::remove_const_t<Member>;
+    if constexpr (AnyParameter<Plain>) {
+        leaf(path, member);
+    } else if constexpr (is_array_or_tuple<Plain>) {  // numbered as PyTorch's ModuleList does
+        std::apply(
+            [&](auto&... entries) {
+                int i = 0;
+                (walk(join(path, std::to_string(i++)), entries, enter, leaf, leave), ...);
+            },
+            member);
+    } else {
+        static_assert(Module<Plain>, "each_member may list parameters, modules, and std::array or std::tuple of them");
+        enter(path, member);
+        Plain::each_member(member,
+                           [&](const auto& name, auto& inner) { walk(join(path, name), inner, enter, leaf, leave); });
+        leave(path, member);
+    }
+}
+struct Ignore {
+    template <class Member>
+    void operator()(const std::string&, Member&) const {}
+};
+/// Forgets the packed copies of a module's parameters.
+struct DropPacking {
+    template <class M>
+    void operator()(const std::string&, M& module) const {
+        if constexpr (requires { module.drop_packing(); }) module.drop_packing();
+    }
+};
+}  // namespace detail
+
+/// Calls f(name, parameter) for each parameter with the official checkpoint's full name. A walk over a module that is
+/// not const hands out writable parameters, so it drops what was packed from them: prepare() again before running.
+template <class M, class F>
+void for_each_parameter(M& module, F&& f) {
+    detail::Ignore ignore;
+    if constexpr (std::is_const_v<M>) {
+        detail::walk("", module, ignore, f, ignore);
+    } else {
+        detail::DropPacking drop;
+        detail::walk("", module, drop, f, ignore);
+    }
+}
+
+/// Calls f(path, module) for the module itself (path "") and all modules inside it, outer ones first.
+template <class M, class F>
+void for_each_module(const M& module, F&& f) {
+    detail::Ignore ignore;
+    detail::walk("", module, f, ignore, ignore);
+}
+
+/// Number of numbers in a module's parameters; buffers (not trained) count only if asked for.
+enum class CountBuffers { no, yes };
+template <class M>
+std::int64_t parameter_count(const M& module, CountBuffers buffers = CountBuffers::no) {
+    std::int64_t n = 0;
+    for_each_parameter(module, [&]<class P>(const std::string&, const P&) {
+        if (P::is_trained || buffers == CountBuffers::yes) n += P::size;
+    });
+    return n;
+}
+
+/// Packs every module's parameters for the backend's kernels: after loading, and after each change of a parameter.
+/// Running a module that is not prepared is an Error.
+template <class B, class M>
+void prepare(B& backend, M& module) {
+    detail::Ignore ignore;
+    auto pack = [&](const std::string&, auto& inner) {
+        if constexpr (requires { inner.pack(backend); }) inner.pack(backend);
+    };
+    detail::walk("", module, ignore, ignore, pack);
+}
+
+/// A module together with the memory of its parameters, one flat buffer. Movable; the module's address stays.
+template <Module M, Backend B = Cpu>
+class Network {
+public:
+    using Scalar = typename B::Scalar;
+
+    /// Allocates the parameters: zero, buffers at their defaults. Load or fill them, then prepare().
+    explicit Network(B& backend) : module_(std::make_unique<M>()) {
+        std::int64_t count = parameter_count(*module_, CountBuffers::yes);
+        backend.reserve(buffer_, std::size_t(count));
+        size_ = count;
+        if constexpr (B::memory_is_host) std::fill(buffer_.data(), buffer_.data() + count, Scalar(0));
+        Scalar* next = buffer_.data();
+        for_each_parameter(*module_, [&]<class P>(const std::string&, P& p) {
+            p.bind(next);
+            next += P::size;
+        });
+        detail::Ignore ignore;
+        auto reset = [](const std::string&, auto& inner) {
+            if constexpr (requires { inner.reset_buffers(); }) inner.reset_buffers();
+        };
+        detail::walk("", *module_, reset, ignore, ignore);
+    }
+
+    M& operator*() { return *module_; }
+    const M& operator*() const { return *module_; }
+    M* operator->() { return module_.get(); }
+    const M* operator->() const { return module_.get(); }
+
+    /// All parameters and buffers, in the order of the walk.
+    View<Scalar, 1> flat() { return {buffer_.data(), {int(size_)}}; }
+
+private:
+    std::unique_ptr<M> module_;
+    typename B::template Buffer<Scalar> buffer_;
+    std::int64_t size_ = 0;
+};
+
+}  // namespace mia

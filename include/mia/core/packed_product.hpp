@@ -1,0 +1,113 @@
+#pragma once
+#include "mia/core/micro_kernel.hpp"
+#include "mia/core/tensor.hpp"
+#include "mia/ops/epilogue.hpp"
+
+namespace mia {
+
+/// Weights and bias of a linear map or a convolution, packed once for the product below. `ready` says that they belong
+/// to the parameters as they are now.
+template <class T>
+struct PackedWeights {
+    simd::PanelLayout<T> layout{};
+    HostBuffer<T> panels, bias;
+    bool ready = false;
+
+    /// weight(n, k); bias(n).
+    template <class Weight, class Bias>
+    void pack(int N, int K, T scale, Weight weight, Bias bias_of) {
+        layout = {N, K};
+        panels.reserve(std::size_t(layout.size()));
+        simd::pack_panels<T>(layout, scale, weight, panels.data());
+        const int padded = simd::round_up(N, simd::lanes<T>);
+        bias.reserve(std::size_t(padded));
+        for (int n = 0; n < padded; ++n) bias.data()[n] = n < N ? scale * bias_of(n) : T(0);
+        ready = true;
+    }
+};
+
+namespace detail {
+
+/// y[m, n] = activation(bias[n] + sum_k A[m, k] weight[n, k]) + residual[m, n]. A's row m begins at a + m * a_stride
+/// and consists of `segments` runs of `run` neighbours, `segment_stride` apart: one run for a linear map, one per
+/// kernel row for a convolution, whose taps along x lie side by side in a channels-last image.
+template <class T>
+struct RowsProduct {
+    const PackedWeights<T>& weights;
+    const T* a;
+    std::ptrdiff_t a_stride;
+    int segments, run;
+    std::ptrdiff_t segment_stride;
+    T* y;
+    std::ptrdiff_t y_stride;
+    Activation activation = Activation::none;
+    const T* residual = nullptr;  ///< rows as far apart as those of y; may be y
+};
+
+template <class T, int Rows, int Vectors>
+void product_tile(const RowsProduct<T>& p, int m, int panel) {
+    using namespace simd;
+    using V = Vec<T>;
+    const auto& layout = p.weights.layout;
+    const T* b = p.weights.panels.data() + layout.offset(panel);
+    const T* bias = p.weights.bias.data() + panel * layout.width;
+    V c[Rows][Vectors];
+#pragma GCC unroll 12
+    for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 2
+        for (int j = 0; j < Vectors; ++j) c[i][j] = load(bias + j * lanes<T>);
+    for (int s = 0; s < p.segments; ++s)
+        accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(p.a + m * p.a_stride + s * p.segment_stride, p.a_stride),
+                                     b + std::ptrdiff_t(s) * p.run * Vectors * lanes<T>, Vectors * lanes<T>, p.run, c);
+    const int n0 = panel * layout.width, last = layout.N - n0 - (Vectors - 1) * lanes<T>;  // lanes of the last vector
+    T* y = p.y + m * p.y_stride + n0;
+    const T* residual = p.residual ? p.residual + m * p.y_stride + n0 : nullptr;
+    const V slope = broadcast(T(negative_slope(p.activation)));
+    const auto write = [&](int i, int j, V v, int count) MIA_INLINE_LAMBDA {
+        v = max(v, v * slope);
+        const std::ptrdiff_t at = i * p.y_stride + j * lanes<T>;
+        if (count >= lanes<T>) {
+            if (residual) v += load(residual + at);
+            store(y + at, v);
+        } else {
+            if (residual) v += load_first(residual + at, count);
+            store_first(y + at, v, count);
+        }
+    };
+    if (p.activation == Activation::gelu) {  // a loop of its own: unrolled for each tile it would be most of the code
+#pragma GCC unroll 1
+        for (int i = 0; i < Rows; ++i)
+            for (int j = 0; j < Vectors; ++j) {
+                V v = gelu(c[i][j]);
+                const std::ptrdiff_t at = i * p.y_stride + j * lanes<T>;
+                const int count = j + 1 < Vectors ? lanes<T> : std::min(last, lanes<T>);
+                if (residual) v += load_first(residual + at, count);
+                store_first(y + at, v, count);
+            }
+        return;
+    }
+#pragma GCC unroll 12
+    for (int i = 0; i < Rows; ++i) {
+        if constexpr (Vectors == 2) write(i, 0, c[i][0], lanes<T>);
+        write(i, Vectors - 1, c[i][Vectors - 1], last);
+    }
+}
+
+/// Rows [0, M) of the product.
+template <class T>
+void product_rows(const RowsProduct<T>& p, int M) {
+    using namespace simd;
+    const auto& layout = p.weights.layout;
+    for (int panel = 0; panel < layout.panels(); ++panel) {
+        const int vectors = layout.vectors(panel);
+        each_tile(M, max_tile_rows(vectors), [&](int m, int rows) {
+            with_rows<most_tile_rows>(rows, [&]<int Rows>() {
+                if (vectors == 1) return product_tile<T, Rows, 1>(p, m, panel);
+                if constexpr (Rows <= max_tile_rows(2)) product_tile<T, Rows, 2>(p, m, panel);
+            });
+        });
+    }
+}
+
+}  // namespace detail
+}  // namespace mia

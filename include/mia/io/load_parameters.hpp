@@ -1,0 +1,108 @@
+#pragma once
+#include <set>
+#include <string>
+#include <vector>
+
+#include "mia/core/module.hpp"
+#include "mia/io/safetensors.hpp"
+#include "mia/io/state_dict.hpp"
+
+namespace mia {
+
+/// What to do with a mask predictor in the file when the model has no mask.
+enum class UnusedMask {
+    refuse,
+    ignore  ///< unmasked files of the official code may hold an unused one
+};
+
+struct LoadOptions {
+    std::string prefix;  ///< of the names in the file: "params." loads "params.conv_first.weight" as conv_first.weight
+    UnusedMask unused_mask = UnusedMask::refuse;
+};
+
+namespace detail {
+
+/// Tensors that official files hold and the graph never runs. `name` ends in one of these.
+struct UnusedTensor {
+    const char* ending;
+    const char* reason;
+};
+inline constexpr UnusedTensor unused_tensors[] = {
+    {".attn.relative_position_index", "a table of integers that follows from the window's size"},
+    {".conv_first.weight", "built in every branch, called only for three channels"},
+    {".conv_first.bias", "the same"},
+    {".conv_first_feat.weight", "built in every branch, called only for 64 channels"},
+    {".conv_first_feat.bias", "the same"},
+    {".conv_before_upsample.weight", "built in every branch, called in none: the model has one of its own"},
+    {".conv_before_upsample.bias", "the same"},
+};
+
+inline bool is_unused(const std::string& name, UnusedMask mask) {
+    if (mask == UnusedMask::ignore && name.find("attn.predmask.rnn.") != std::string::npos) return true;
+    if (!name.starts_with("patch_align.")) return false;
+    for (const UnusedTensor& unused : unused_tensors)
+        if (name.ends_with(unused.ending)) return true;
+    return false;
+}
+
+}  // namespace detail
+
+/// Fills a module's parameters from a file, strictly by name and shape: each parameter is there with its shape, and
+/// each tensor of the file belongs to one, but for the few that official files hold and nothing runs. Buffers (not
+/// trained) may be absent and keep their values. Error with every missing, unexpected and misshapen tensor in one
+/// message, and for NaN or Inf; the module is then half filled. Call prepare() afterwards.
+template <class M>
+void load_parameters(M& module, const StateDict& file, const LoadOptions& options = {}) {
+    std::vector<std::string> problems;
+    std::set<std::string> known;
+    bool misshapen = false;
+    for_each_parameter(module, [&]<class P>(const std::string& name, const P&) {
+        known.insert(name);
+        const TensorEntry* entry = file.find(options.prefix + name);
+        const std::vector<std::int64_t> shape(P::shape.begin(), P::shape.end());
+        if (!entry) {
+            if (P::is_trained) problems.push_back(text(name, ": missing; model ", shape_text(shape)));
+        } else if (entry->shape != shape) {
+            misshapen = true;
+            problems.push_back(text(name, ": file ", shape_text(entry->shape), ", model ", shape_text(shape)));
+        }
+    });
+    for (const TensorEntry& entry : file.entries()) {
+        if (!entry.name.starts_with(options.prefix)) continue;
+        const std::string name = entry.name.substr(options.prefix.size());
+        if (!known.contains(name) && !detail::is_unused(name, options.unused_mask))
+            problems.push_back(text(detail::printable(name), ": unexpected; file ", shape_text(entry.shape)));
+    }
+    if (!problems.empty()) {
+        constexpr std::size_t most = 20;
+        std::string message =
+            text(file.source(), ": ", problems.size(),
+                 problems.size() == 1 ? " tensor does not fit this model" : " tensors do not fit this model");
+        for (std::size_t i = 0; i < std::min(problems.size(), most); ++i) message += "\n  " + problems[i];
+        if (problems.size() > most) message += text("\n  ... and ", problems.size() - most, " more");
+        message +=
+            misshapen ? "\nAssemble the model with the configuration that the file was trained with (embed_dim, "
+                        "num_heads, window, mid_channels), or load another file."
+                      : "\nAssemble the model with the parts that the file was trained with (depths, directions, mask, "
+                        "flow, upsampler), or load another file.";
+        throw Error(message);
+    }
+    for_each_parameter(module, [&]<class P>(const std::string& name, P& parameter) {
+        if (const TensorEntry* entry = file.find(options.prefix + name))
+            copy_as(*entry, parameter.view().data, file.source());
+    });
+}
+
+/// Writes a module's parameters and buffers under their official names; the file appears only when it is whole.
+template <class M>
+void save_parameters(const M& module, const std::filesystem::path& path,
+                     const std::map<std::string, std::string>& metadata = {}) {
+    std::vector<TensorToWrite> tensors;
+    for_each_parameter(module, [&]<class P>(const std::string& name, const P& parameter) {
+        static_assert(std::is_same_v<typename P::Scalar, float>, "save_parameters: only float parameters are written");
+        tensors.push_back({name, {P::shape.begin(), P::shape.end()}, parameter.view().data});
+    });
+    write_safetensors(path, tensors, metadata);
+}
+
+}  // namespace mia

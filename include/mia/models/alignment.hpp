@@ -1,0 +1,53 @@
+#pragma once
+#include "mia/core/module.hpp"
+#include "mia/ops/elementwise/elementwise.hpp"
+#include "mia/ops/flow_warp/flow_warp.hpp"
+#include "mia/ops/patch_align/patch_align.hpp"
+
+namespace mia {
+
+/// How earlier features are brought to the current frame's place. A user's own type plugs in by meeting this:
+///   forward(backend, features (H, W, C), flow (H, W, 2) from the current frame to theirs, aligned (H, W, C))
+template <class A, class B>
+concept FeatureAlignment = Module<A> && requires(const A& a, B& backend, View<const typename B::Scalar, 3> features,
+                                                 View<const float, 3> flow, View<typename B::Scalar, 3> aligned) {
+    a.forward(backend, features, flow, aligned);
+};
+
+/// 8 x 8 patches move as a whole to whole pixels (published; ops/patch_align). The flow gets no gradient through it.
+template <Backend B = Cpu>
+class PatchAlignment {
+public:
+    void forward(B& backend, View<const typename B::Scalar, 3> features, View<const float, 3> flow,
+                 View<typename B::Scalar, 3> aligned) const {
+        patch_align(backend, features, flow, aligned);
+    }
+    template <class Self, class Visit>
+    static constexpr void each_member(Self&, Visit&&) {}
+};
+
+/// Every pixel is warped by its own flow, bilinearly, zeros outside.
+template <Backend B = Cpu>
+class BilinearAlignment {
+public:
+    void forward(B& backend, View<const typename B::Scalar, 3> features, View<const float, 3> flow,
+                 View<typename B::Scalar, 3> aligned) const {
+        flow_warp(backend, features, flow, Padding::zeros, aligned);
+    }
+    template <class Self, class Visit>
+    static constexpr void each_member(Self&, Visit&&) {}
+};
+
+/// Features are taken as they lie.
+template <Backend B = Cpu>
+class NoAlignment {
+public:
+    void forward(B& backend, View<const typename B::Scalar, 3> features, View<const float, 3>,
+                 View<typename B::Scalar, 3> aligned) const {
+        copy(backend, rows_of(features), rows_of(aligned));
+    }
+    template <class Self, class Visit>
+    static constexpr void each_member(Self&, Visit&&) {}
+};
+
+}  // namespace mia

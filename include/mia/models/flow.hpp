@@ -1,0 +1,47 @@
+#pragma once
+#include "mia/models/spynet.hpp"
+#include "mia/ops/block_match/block_match.hpp"
+
+namespace mia {
+
+/// Flow by search: one whole-pixel vector per 8 x 8 patch (ops/block_match). All that patch alignment uses, exact
+/// integers on every backend, nothing to train. No parameters.
+template <Backend B = Cpu>
+class BlockMatching {
+public:
+    static constexpr int least_size = 8;
+    void forward(B& backend, View<const typename B::Scalar, 3> ref, View<const typename B::Scalar, 3> supp,
+                 View<float, 3> flow) const {
+        block_match(backend, ref, supp, flow);
+    }
+    template <class Self, class Visit>
+    static constexpr void each_member(Self&, Visit&&) {}
+};
+
+/// No motion. No parameters.
+template <Backend B = Cpu>
+class ZeroFlow {
+public:
+    static constexpr int least_size = 8;
+    void forward(B& backend, View<const typename B::Scalar, 3>, View<const typename B::Scalar, 3>,
+                 View<float, 3> flow) const {
+        fill_zero(backend, flow);
+    }
+    template <class Self, class Visit>
+    static constexpr void each_member(Self&, Visit&&) {}
+};
+
+/// The caller knows the flow, say from a decoder's motion vectors, and passes it to MiaVsr::forward. No parameters.
+template <Backend B = Cpu>
+class GivenFlow {
+public:
+    static constexpr int least_size = 8;
+    void forward(B&, View<const typename B::Scalar, 3>, View<const typename B::Scalar, 3>, View<float, 3>) const {
+        throw Error(
+            "GivenFlow: this model computes no flow; call forward(backend, lqs, flows, out) with the clip's flows");
+    }
+    template <class Self, class Visit>
+    static constexpr void each_member(Self&, Visit&&) {}
+};
+
+}  // namespace mia

@@ -1,0 +1,210 @@
+#pragma once
+#include <array>
+#include <string>
+
+#include "mia/models/flow.hpp"
+#include "mia/models/propagation.hpp"
+#include "mia/models/upsampler.hpp"
+#include "mia/ops/pad/pad.hpp"
+
+namespace mia {
+
+/// The published model by default (REDS, Vimeo-90K, x4).
+struct MiaVsrConfig {
+    int embed_dim = 120;
+    int num_heads = 6;
+    WindowSize window = {3, 8, 8};  ///< frames - 1 earlier frames are looked at
+    Depths depths = {{6, 6, 6, 6}};
+    int mlp_ratio = 2;
+    bool qkv_bias = true;
+    Directions directions =
+        mia::directions(Direction::backward, Direction::forward, Direction::backward, Direction::forward);
+    MaskConfig mask = {};
+    int mid_channels = 64;
+    int scale = 4;
+
+    constexpr AttentionConfig attention() const { return {embed_dim, num_heads, window, qkv_bias}; }
+    constexpr BlockConfig block() const { return {attention(), mlp_ratio, mask}; }
+    constexpr SwinIrfmConfig branch() const { return {block(), depths}; }
+    constexpr UpsamplerConfig upsampler() const { return {embed_dim, mid_channels, scale}; }
+};
+
+/// The parts that a variant may replace, as published. A variant derives from it and names its own:
+///   struct MyParts : PublishedParts { template <class B> using Flow = BlockMatching<B>; };
+struct PublishedParts {
+    template <AttentionConfig C, class B>
+    using Attention = InterFrameAttention<C, B>;
+    template <class B>
+    using Flow = SpyNet<SpyNetConfig{}, B>;
+    template <class B>
+    using Alignment = PatchAlignment<B>;
+    template <UpsamplerConfig C, class B>
+    using Upsampler = TwoStepUpsampler<C, B>;
+};
+
+/// MIA-VSR (Zhou, Zhang, Zhao, Wang, Li, Gu: Video Super-Resolution Transformer with Masked Inter&Intra-Frame
+/// Attention, CVPR 2024), and every variant of it that config and parts describe. Parameter names are the official
+/// checkpoint's.
+template <MiaVsrConfig C, Backend B = Cpu, class Parts = PublishedParts>
+class MiaVsr {
+    template <AttentionConfig A, class Back>
+    using Attention = typename Parts::template Attention<A, Back>;
+    using Flow = typename Parts::template Flow<B>;
+    using Alignment = typename Parts::template Alignment<B>;
+    using Upsample = typename Parts::template Upsampler<C.upsampler(), B>;
+    using Branch = SwinIrfm<C.branch(), B, Attention>;
+    static_assert(C.directions.count >= 1,
+                  "MiaVsr: .directions must list at least one branch; use directions(Direction::forward)");
+    static_assert(OpticalFlow<Flow, B>, "MiaVsr: Parts::Flow does not meet the concept OpticalFlow");
+    static_assert(FeatureAlignment<Alignment, B>,
+                  "MiaVsr: Parts::Alignment does not meet the concept FeatureAlignment");
+    static_assert(Upsampler<Upsample, B>, "MiaVsr: Parts::Upsampler does not meet the concept Upsampler");
+
+public:
+    using Scalar = typename B::Scalar;
+    static constexpr MiaVsrConfig config = C;
+    static constexpr int scale = C.scale;
+    static constexpr int least_size =
+        Flow::least_size;  ///< smaller frames are padded by repeating the edge, the result cropped
+
+    /// What the recurrence carries inside a branch; kept by the caller only to save its memory from clip to clip.
+    using State = typename Branch::State;
+
+    /// lqs: (T, H, W, 3) RGB in [0, 1], any T, H, W >= 1 -> out: (T, scale H, scale W, 3), neither clamped nor rounded.
+    /// Each clip is on its own.
+    template <class Probe = NoProbe>
+    void forward(B& backend, View<const Scalar, 4> lqs, View<Scalar, 4> out, State& state, Probe&& probe = {}) const {
+        check(lqs, out);
+        const auto scope = backend.scope();
+        const int T = lqs.extent(0), H = std::max(lqs.extent(1), least_size), W = std::max(lqs.extent(2), least_size);
+        const auto frames = pad(backend, lqs, H, W);
+        const bool padded = frames.data != lqs.data;
+        const auto result = padded ? backend.scratch(T, scale * H, scale * W, 3) : out;
+        const int pairs = std::max(T - 1, 0);
+        const auto backward = backend.template scratch<float>(C.directions.has_backward() ? pairs : 0, H, W, 2);
+        const auto forward_flows = backend.template scratch<float>(has_forward ? pairs : 0, H, W, 2);
+        for (int i = 0; i < pairs; ++i) {
+            if constexpr (C.directions.has_backward()) {
+                flow_.forward(backend, frames[i], frames[i + 1], backward[i]);
+                probe.flow(i, i + 1, View<const float, 3>(backward[i]));
+            }
+            if constexpr (has_forward) {
+                flow_.forward(backend, frames[i + 1], frames[i], forward_flows[i]);
+                probe.flow(i + 1, i, View<const float, 3>(forward_flows[i]));
+            }
+        }
+        run(backend, frames, {backward, forward_flows}, result, state, probe);
+        if (padded)
+            for (int t = 0; t < T; ++t) crop_image(backend, result[t], out[t]);
+    }
+    void forward(B& backend, View<const Scalar, 4> lqs, View<Scalar, 4> out) const {
+        State state;
+        forward(backend, lqs, out, state);
+    }
+
+    /// With the flows given; H, W >= 5 (patch alignment's least).
+    template <class Probe = NoProbe>
+    void forward(B& backend, View<const Scalar, 4> lqs, const ClipFlows& flows, View<Scalar, 4> out, State& state,
+                 Probe&& probe = {}) const {
+        check(lqs, out);
+        check_flow(lqs, flows.backward, C.directions.has_backward(), "backward");
+        check_flow(lqs, flows.forward, has_forward, "forward");
+        run(backend, lqs, flows, out, state, probe);
+    }
+
+    template <class Self, class Visit>
+    static constexpr void each_member(Self& self, Visit&& visit) {
+        visit("conv_first", self.conv_first_);
+        visit("spynet", self.flow_);
+        visit("alignment", self.alignment_);
+        for (int i = 0; i < C.directions.count; ++i)
+            visit(std::string("patch_align.").append(C.directions.name(i)), self.branches_[std::size_t(i)]);
+        visit("", self.upsampler_);
+    }
+
+private:
+    static constexpr bool has_forward = [] {
+        for (int i = 0; i < C.directions.count; ++i)
+            if (C.directions.value[i] == Direction::forward) return true;
+        return false;
+    }();
+
+    static void check(View<const Scalar, 4> lqs, View<Scalar, 4> out) {
+        const int T = lqs.extent(0), H = lqs.extent(1), W = lqs.extent(2);
+        require(T >= 1 && H >= 1 && W >= 1 && lqs.extent(3) == 3, "MiaVsr: a clip of shape ", shape_text(lqs),
+                " came in; give (frames, height, width, 3), each at least 1, RGB in [0, 1]");
+        require(out.extent(0) == T && out.extent(1) == scale * H && out.extent(2) == scale * W && out.extent(3) == 3,
+                "MiaVsr: the result has shape ", shape_text(out), "; for this clip give (", T, ", ", scale * H, ", ",
+                scale * W, ", 3)");
+    }
+    static void check_flow(View<const Scalar, 4> lqs, View<const float, 4> flow, bool used, const char* name) {
+        if (!used) return;
+        require(flow.extent(0) == lqs.extent(0) - 1 && flow.extent(3) == 2 &&
+                    (flow.extent(0) == 0 || (flow.extent(1) == lqs.extent(1) && flow.extent(2) == lqs.extent(2))),
+                "MiaVsr: the ", name, " flows have shape ", shape_text(flow), "; give (", lqs.extent(0) - 1, ", ",
+                lqs.extent(1), ", ", lqs.extent(2), ", 2)");
+    }
+
+    static View<const Scalar, 4> pad(B& backend, View<const Scalar, 4> lqs, int H, int W) {
+        if (H == lqs.extent(1) && W == lqs.extent(2)) return lqs;
+        const auto padded = backend.scratch(lqs.extent(0), H, W, 3);
+        for (int t = 0; t < lqs.extent(0); ++t) pad_replicate(backend, lqs[t], padded[t]);
+        return padded;
+    }
+
+    template <class Probe>
+    void run(B& backend, View<const Scalar, 4> lqs, const ClipFlows& flows, View<Scalar, 4> out, State& state,
+             Probe&& probe) const {
+        const auto scope = backend.scope();
+        const int T = lqs.extent(0), H = lqs.extent(1), W = lqs.extent(2);
+        // A branch reads one and writes the other.
+        auto features = backend.scratch(T, H, W, C.embed_dim), next = backend.scratch(T, H, W, C.embed_dim);
+        for (int t = 0; t < T; ++t) {
+            conv_first_.forward(backend, lqs[t], features[t]);
+            probe.features(-1, t, features[t]);
+        }
+        for (int i = 0; i < C.directions.count; ++i) {
+            const Direction direction = C.directions.value[i];
+            propagate(backend, branches_[std::size_t(i)], alignment_, i, direction, C.window.frames, features,
+                      direction == Direction::forward ? flows.forward : flows.backward, state, next, probe);
+            std::swap(features, next);
+        }
+        for (int t = 0; t < T; ++t) upsampler_.forward(backend, features[t], lqs[t], out[t]);
+    }
+
+    Conv2d<Conv2dConfig{.in_channels = 3, .out_channels = C.embed_dim}, B> conv_first_;
+    Flow flow_;
+    Alignment alignment_;
+    std::array<Branch, std::size_t(C.directions.count)> branches_;
+    Upsample upsampler_;
+};
+
+/// The paper's models, by their parameter counts 16.5, 6.3 and 4.8 million.
+inline constexpr MiaVsrConfig mia_vsr_base{};
+inline constexpr MiaVsrConfig mia_vsr_small{.depths = {{6}}};
+inline constexpr MiaVsrConfig mia_vsr_tiny{.embed_dim = 96, .depths = {{6}}};
+
+template <Backend B = Cpu>
+using MiaVsrBase = MiaVsr<mia_vsr_base, B>;
+template <Backend B = Cpu>
+using MiaVsrSmall = MiaVsr<mia_vsr_small, B>;
+template <Backend B = Cpu>
+using MiaVsrTiny = MiaVsr<mia_vsr_tiny, B>;
+
+/// The small model that programs use by default: fast enough for video on a processor.
+inline constexpr MiaVsrConfig mia_vsr_lite{.embed_dim = 32,
+                                           .num_heads = 2,
+                                           .depths = {{2, 2}},
+                                           .directions = directions(Direction::backward, Direction::forward),
+                                           .mask = {.kind = MaskKind::none},
+                                           .mid_channels = 32};
+struct LiteParts : PublishedParts {
+    template <class B>
+    using Flow = BlockMatching<B>;
+    template <UpsamplerConfig C, class B>
+    using Upsampler = OneStepUpsampler<C, B>;
+};
+template <Backend B = Cpu>
+using MiaVsrLite = MiaVsr<mia_vsr_lite, B, LiteParts>;
+
+}  // namespace mia

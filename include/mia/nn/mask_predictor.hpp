@@ -1,0 +1,54 @@
+#pragma once
+#include "mia/core/module.hpp"
+#include "mia/ops/mask/mask.hpp"
+
+namespace mia {
+
+enum class MaskKind {
+    none,      ///< every token of every frame is computed
+    learned,   ///< adaptive: a linear map of the change since the last frame decides (MIA-VSR, Sec. 3.3)
+    threshold  ///< kept where the mean over channels of |change| reaches a threshold set by hand; no parameters
+};
+
+/// Which tokens are computed anew, and which take the last frame's result.
+struct MaskConfig {
+    MaskKind kind = MaskKind::learned;
+    float threshold = 0.2f;  ///< of MaskKind::threshold
+    int first_blocks = 0;    ///< no mask in this many blocks at the beginning of each branch
+    int refresh_every = 0;   ///< every token is computed in each n-th step of a branch; 0: only in the first
+};
+
+/// Decides from |q - previous| which tokens changed. Parameters of the learned kind: rnn.weight (1, C), rnn.bias (1).
+template <MaskConfig M, int C, Backend B = Cpu>
+class MaskPredictor {
+    static_assert(M.kind != MaskKind::threshold || M.threshold >= 0,
+                  "MaskPredictor: .threshold must not be negative; a mean of absolute values is compared with it");
+    static_assert(M.first_blocks >= 0 && M.refresh_every >= 0,
+                  "MaskPredictor: .first_blocks and .refresh_every must not be negative; 0 switches them off");
+
+public:
+    using Scalar = typename B::Scalar;
+
+    /// q, previous: (P, C), normed tokens of this frame and the last -> keep: (P) bytes.
+    void forward(B& backend, View<const Scalar, 2> q, View<const Scalar, 2> previous,
+                 View<std::uint8_t, 1> keep) const {
+        if constexpr (M.kind == MaskKind::learned)
+            predict_mask(backend, q, previous, weight_.view(), bias_.view(), keep);
+        else
+            threshold_mask(backend, q, previous, M.threshold, keep);
+    }
+
+    template <class Self, class Visit>
+    static constexpr void each_member(Self& self, Visit&& visit) {
+        if constexpr (M.kind == MaskKind::learned) {
+            visit("rnn.weight", self.weight_);
+            visit("rnn.bias", self.bias_);
+        }
+    }
+
+private:
+    Parameter<B, 1, C> weight_;
+    Parameter<B, 1> bias_;
+};
+
+}  // namespace mia

@@ -1,0 +1,116 @@
+#pragma once
+#include "mia/nn/layer_norm.hpp"
+#include "mia/nn/mask_predictor.hpp"
+#include "mia/nn/mlp.hpp"
+#include "mia/nn/probe.hpp"
+#include "mia/nn/window_attention.hpp"
+#include "mia/ops/elementwise/elementwise.hpp"
+#include "mia/ops/mask/masked_rows.hpp"
+
+namespace mia {
+
+struct BlockConfig {
+    AttentionConfig attention = {};
+    int mlp_ratio = 2;
+    MaskConfig mask = {};
+};
+
+/// What a block does with its state in one call.
+enum class Reuse {
+    none,   ///< no mask: the state is neither read nor written
+    start,  ///< every token is computed and the state begins (the first frame of a branch, a refresh)
+    masked  ///< tokens that did not change take their result from the state
+};
+
+/// Masked inter- and intra-frame attention block (MIA-VSR, Fig. 3; here without the official code's waste: what the
+/// mask makes unnecessary is not done):
+///   x1 = x + attention(norm1(x), norm1(cond)),   y = x1 + mlp(norm2(x1)),
+/// both branches computed for active tokens and taken from the state for the others. A token is compared with the same
+/// pixel of the previous frame, never with the frame its stored result comes from.
+template <BlockConfig C, Backend B, template <AttentionConfig, class> class Attention>
+class MaskedBlock {
+    using Attn = Attention<C.attention, B>;
+    static_assert(BlockAttention<Attn, B>, "MaskedBlock: the attention type does not meet the concept BlockAttention");
+    static_assert(Attn::query_frames == 1 || C.mask.kind == MaskKind::none,
+                  "MaskedBlock: a mask needs attention whose queries come from one frame; for joint attention use "
+                  ".mask = {.kind = MaskKind::none}");
+    static_assert(C.mlp_ratio > 0, "MaskedBlock: mlp_ratio must be positive; published: 2");
+    static constexpr int dim = C.attention.embed_dim;
+
+public:
+    using Scalar = typename B::Scalar;
+    static constexpr BlockConfig config = C;
+    static constexpr int query_frames = Attn::query_frames, condition_frames = Attn::condition_frames;
+
+    /// What is kept from one frame to the next, in image layout (P = H * W pixels). Empty without a mask.
+    struct State {
+        Tensor<Scalar, 2, B> pred_q;  ///< (P, C) normed tokens of the last frame, reused or not
+        Tensor<Scalar, 2, B> x_pred;  ///< (P, C) attention branch, possibly older
+        Tensor<Scalar, 2, B> hidden;  ///< (P, C) MLP branch, possibly older
+    };
+
+    /// x: (Fq, H, W, C) running features; cond: (Fc, H, W, C) the earlier frames, oldest first, the same for all blocks
+    /// of a branch -> y: (Fq, H, W, C), not overlapping x.
+    template <class Probe = NoProbe>
+    void forward(B& backend, Shift shift, View<const Scalar, 4> x, View<const Scalar, 4> cond, Reuse reuse,
+                 State& state, View<Scalar, 4> y, Probe&& probe = {}) const {
+        const auto scope = backend.scope();
+        const int H = x.extent(1), W = x.extent(2), P = H * W, tokens = query_frames * P;
+        const WindowGrid grid{H, W, C.attention.window, shift};
+        const auto z = backend.scratch(query_frames, H, W, dim), cond_z = backend.scratch(condition_frames, H, W, dim);
+        norm1_.forward(backend, rows_of(x), rows_of(z));
+        if constexpr (condition_frames > 0) norm1_.forward(backend, rows_of(cond), rows_of(cond_z));
+
+        View<std::uint8_t, 3> keep{};  // (1, H, W); empty keeps all
+        if constexpr (C.mask.kind != MaskKind::none) {
+            if (reuse == Reuse::masked) {
+                keep = backend.template scratch<std::uint8_t>(1, H, W);
+                mask_.forward(backend, rows_of(z), state.pred_q, keep.reshape(P));
+            }
+            if (reuse != Reuse::none) keep_state(backend, state, rows_of(z));
+        }
+        probe.mask(View<const std::uint8_t, 3>(keep));
+        ActiveRows rows = make_active_rows(backend, grid, query_frames);
+        select_rows(backend, grid, query_frames, keep, rows);
+
+        const bool stateless = reuse == Reuse::none;
+        const auto x_pred = stateless ? backend.scratch(tokens, dim) : state.x_pred.view();
+        masked_rows(backend, rows, x_pred,
+                    [&](View<Scalar, 2> result) { attn_.forward(backend, grid, rows, cond_z, z, result); });
+        const auto x1 = backend.scratch(tokens, dim);
+        add(backend, rows_of(x), x_pred, x1);
+        const auto hidden = stateless ? x_pred : state.hidden.view();  // x_pred is not needed any more
+        masked_rows(backend, rows, hidden, [&](View<Scalar, 2> result) {
+            gather_rows(backend, x1, rows, result);
+            const auto normed = backend.scratch(tokens, dim);
+            norm2_.forward(backend, result, normed, rows.rows());
+            mlp_.forward(backend, normed, result, rows.rows());
+        });
+        add(backend, x1, hidden, rows_of(y));
+    }
+
+    template <class Self, class Visit>
+    static constexpr void each_member(Self& self, Visit&& visit) {
+        visit("norm1", self.norm1_);
+        visit("attn", self.attn_);
+        if constexpr (C.mask.kind == MaskKind::learned) visit("attn.predmask", self.mask_);
+        visit("norm2", self.norm2_);
+        visit("mlp", self.mlp_);
+    }
+
+private:
+    static void keep_state(B& backend, State& state, View<const Scalar, 2> z) {
+        const int tokens = z.extent(0);
+        state.pred_q.resize(backend, tokens, dim);
+        state.x_pred.resize(backend, tokens, dim);
+        state.hidden.resize(backend, tokens, dim);
+        copy(backend, z, state.pred_q.view());
+    }
+
+    LayerNorm<dim, B> norm1_, norm2_;
+    Attn attn_;
+    MaskPredictor<C.mask, dim, B> mask_;
+    Mlp<MlpConfig{.in_features = dim, .hidden_features = dim * C.mlp_ratio}, B> mlp_;
+};
+
+}  // namespace mia

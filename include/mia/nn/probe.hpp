@@ -1,0 +1,27 @@
+#pragma once
+#include <cstdint>
+
+#include "mia/core/view.hpp"
+
+namespace mia {
+
+/// Looks into a running model. Derive from it and hide what you want to see; what is not hidden costs nothing. The
+/// views live until the call returns. Calls come in the order of the computation: flows of the clip, then for each
+/// branch its frames in processing order, for each frame its blocks.
+struct NoProbe {
+    /// flow: (H, W, 2), frame `from` to frame `to`.
+    template <class Flow>
+    void flow(int, int, const Flow&) {}
+    /// The branch at hand, its place in the list of directions; step: frames it has processed; frame: the one at hand.
+    void step(int, int, int) {}
+    /// keep: (1, H, W) of the block at hand, empty if no mask was asked; blocks of a step come in order.
+    void mask(View<const std::uint8_t, 3>) {}
+    /// y: (Fq, H, W, C), the result of block `block` of group `group`.
+    template <class Features>
+    void block(int, int, const Features&) {}
+    /// features: (H, W, C) of a frame: branch -1 is the first convolution, else the branch's result.
+    template <class Features>
+    void features(int, int, const Features&) {}
+};
+
+}  // namespace mia

@@ -1,0 +1,128 @@
+#pragma once
+#include <tuple>
+#include <utility>
+
+#include "mia/nn/residual_group.hpp"
+
+namespace mia {
+
+/// Blocks of each residual group: {6, 6, 6, 6}. At most 16 groups; a zero ends the list.
+struct Depths {
+    static constexpr int most = 16;
+    int value[most] = {};
+
+    constexpr int groups() const {
+        int n = 0;
+        while (n < most && value[n] != 0) ++n;
+        return n;
+    }
+    constexpr int blocks() const {
+        int sum = 0;
+        for (int i = 0; i < groups(); ++i) sum += value[i];
+        return sum;
+    }
+    constexpr bool is_valid() const {  // nothing behind the first zero
+        for (int i = 0; i < most; ++i)
+            if (value[i] < 0 || (i >= groups() && value[i] != 0)) return false;
+        return groups() > 0;
+    }
+};
+
+struct SwinIrfmConfig {
+    BlockConfig block = {};
+    Depths depths = {{6, 6, 6, 6}};
+};
+
+/// One propagation branch's network (SwinIRFM): residual groups on the stack of the current and the earlier enhanced
+/// frames. out = conv_after_body(norm(groups(patch_norm(stack)))) + the stack's last frame, not normed.
+/// With embed_dim = 64 every frame first passes conv_first_feat, as the official code silently does.
+template <SwinIrfmConfig C, Backend B, template <AttentionConfig, class> class Attention>
+class SwinIrfm {
+    static_assert(C.depths.is_valid(),
+                  "SwinIrfm: depths must list 1 to 16 groups of at least one block, zeros only at the end; published: "
+                  "{6, 6, 6, 6}");
+    static constexpr int dim = C.block.attention.embed_dim, frames = C.block.attention.window.frames;
+    using Block = MaskedBlock<C.block, B, Attention>;
+    static_assert(Block::query_frames + Block::condition_frames <= frames,
+                  "SwinIrfm: the attention uses more frames than the window has; give .window more frames");
+
+public:
+    using Scalar = typename B::Scalar;
+    static constexpr int blocks = C.depths.blocks();
+    static constexpr bool has_conv_first_feat = dim == 64;
+
+    struct State {
+        std::array<typename Block::State, std::size_t(blocks)> block;
+    };
+
+    /// stack: (frames, H, W, C), oldest first, the current frame last; step: 0 for the first frame of a branch, whose
+    /// state begins anew -> out: (H, W, C).
+    template <class Probe = NoProbe>
+    void forward(B& backend, View<const Scalar, 4> stack, int step, State& state, View<Scalar, 3> out,
+                 Probe&& probe = {}) const {
+        const auto scope = backend.scope();
+        const int H = stack.extent(1), W = stack.extent(2);
+        if constexpr (has_conv_first_feat) {
+            const auto first = backend.scratch(frames, H, W, dim);
+            for (int f = 0; f < frames; ++f) conv_first_feat_.forward(backend, stack[f], first[f]);
+            stack = first;
+        }
+        const auto center = stack[frames - 1];
+        const auto normed = backend.scratch(frames, H, W, dim);
+        patch_norm_.forward(backend, rows_of(stack), rows_of(normed));
+        constexpr int queries = Block::query_frames, conditions = Block::condition_frames;
+        const View<const Scalar, 4> all = normed, cond = all.slice(frames - queries - conditions, conditions);
+        std::array<Reuse, std::size_t(blocks)> reuse;
+        for (int n = 0; n < blocks; ++n) reuse[std::size_t(n)] = reuse_of(n, step);
+
+        View<const Scalar, 4> features = all.slice(frames - queries, queries);
+        int block = 0, group = 0;
+        std::apply(
+            [&](const auto&... groups) {
+                const auto run = [&](const auto& g) {
+                    const auto next = backend.scratch(queries, H, W, dim);
+                    g.forward(backend, features, cond, &reuse[std::size_t(block)], &state.block[std::size_t(block)],
+                              next, group, probe);
+                    features = next;
+                    block += std::decay_t<decltype(g)>::depth;
+                    ++group;
+                };
+                (run(groups), ...);
+            },
+            groups_);
+        const auto last = backend.scratch(H, W, dim);  // only the current frame goes on
+        norm_.forward(backend, rows_of(features[queries - 1]), rows_of(last));
+        conv_after_body_.forward(backend, last, out, Activation::none, center);
+    }
+
+    template <class Self, class Visit>
+    static constexpr void each_member(Self& self, Visit&& visit) {
+        if constexpr (has_conv_first_feat) visit("conv_first_feat", self.conv_first_feat_);
+        visit("patch_embed.norm", self.patch_norm_);
+        visit("layers", self.groups_);
+        visit("norm", self.norm_);
+        visit("conv_after_body", self.conv_after_body_);
+    }
+
+private:
+    static constexpr Reuse reuse_of(int block, int step) {
+        constexpr MaskConfig mask = C.block.mask;
+        if (mask.kind == MaskKind::none || block < mask.first_blocks) return Reuse::none;
+        const bool refresh = mask.refresh_every > 0 && step % mask.refresh_every == 0;
+        return step == 0 || refresh ? Reuse::start : Reuse::masked;
+    }
+
+    template <std::size_t... I>
+    static auto groups_type(std::index_sequence<I...>)
+        -> std::tuple<ResidualGroup<ResidualGroupConfig{C.block, C.depths.value[I]}, B, Attention>...>;
+    using Groups = decltype(groups_type(std::make_index_sequence<std::size_t(C.depths.groups())>{}));
+    using Conv = Conv2d<Conv2dConfig{.in_channels = dim, .out_channels = dim}, B>;
+
+    Conv conv_first_feat_;
+    LayerNorm<dim, B> patch_norm_;
+    Groups groups_;
+    LayerNorm<dim, B> norm_;
+    Conv conv_after_body_;
+};
+
+}  // namespace mia

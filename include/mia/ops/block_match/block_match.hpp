@@ -1,0 +1,25 @@
+#pragma once
+#include "mia/core/backend.hpp"
+#include "mia/core/count.hpp"
+
+// Contract. One whole-pixel vector per 8 x 8 patch, the flow of every pixel of the patch: the content of `ref` at p is
+// found in `supp` at p + flow(p).
+//   luma (integers): v = round(255 clamp(x, 0, 1)), half to even; g = (77 R + 150 G + 29 B + 128) / 256, rounded down
+//   cost(dx, dy) = sum over the 16 x 16 square around the patch (4 beyond it on each side) of
+//                  |g_ref(x, y) - g_supp(x + dx, y + dy)|  +  4 (|dx| + |dy|),   |dx|, |dy| <= 8;
+//   both positions are clamped to the frame, each on its own. The smallest cost wins, ties go to the smallest
+//   dx^2 + dy^2, then the smallest dy, then the smallest dx. All integers: every backend gives the same vectors.
+//   ref, supp: (H, W, 3) in [0, 1]; flow: (H, W, 2).
+
+namespace mia {
+
+template <class T>
+void block_match(BasicCount<T>& count, In<T, 3>, In<T, 3>, View<float, 3> flow) {
+    const auto scope = count.scope();
+    count.template scratch<std::uint8_t>(2, flow.extent(0) + 40, flow.extent(1) + 40);
+    count.record({"block_match"}, flow);
+}
+
+}  // namespace mia
+
+#include "mia/ops/block_match/block_match_cpu.hpp"

@@ -1,0 +1,27 @@
+#pragma once
+#include "mia/core/backend.hpp"
+#include "mia/core/count.hpp"
+
+// Contract.
+//   normalize_channels: y[p, c] = (x[p, c] - mean[c]) / std[c];  x, y: (P, C), y may be x; mean, std: (C)
+//   concat_channels:    y[p, :] = [a[p, :], b[p, :], c[p, :]];   a: (P, A), b: (P, B), c: (P, C); y: (P, A + B + C)
+//   convert:            y = x in another element type; both (P, C)
+
+namespace mia {
+
+template <class T>
+void normalize_channels(BasicCount<T>& count, In<T, 2>, In<T, 1>, In<T, 1>, Out<T, 2> y) {
+    count.record({"normalize_channels"}, y);
+}
+template <class T>
+void concat_channels(BasicCount<T>& count, In<T, 2>, In<T, 2>, In<T, 2>, Out<T, 2> y) {
+    count.record({"concat_channels"}, y);
+}
+template <class T, class U, class V>
+void convert(BasicCount<T>& count, View<U, 2>, View<V, 2> y) {
+    count.record({"convert"}, y);
+}
+
+}  // namespace mia
+
+#include "mia/ops/channels/channels_cpu.hpp"

@@ -1,0 +1,23 @@
+#pragma once
+#include "mia/core/backend.hpp"
+#include "mia/core/count.hpp"
+
+// Contract. Bilinear sampling of x at (x + flow_x, y + flow_y), coordinates as in sampling_grid.hpp:
+//   y[y, x, c] = sum of the four neighbours of the sampled point, weighted by its distances
+//   zeros:  a neighbour outside the image contributes 0, each on its own
+//   border: the point is first moved to the nearest one inside the image
+//   x, y: (H, W, C), not overlapping; flow: (H, W, 2) float, in pixels, x then y.
+
+namespace mia {
+
+/// PyTorch's padding_mode.
+enum class Padding { zeros, border };
+
+template <class T, class U>
+void flow_warp(BasicCount<T>& count, In<U, 3>, View<const float, 3>, Padding, View<U, 3> y) {
+    count.record({"flow_warp"}, y);
+}
+
+}  // namespace mia
+
+#include "mia/ops/flow_warp/flow_warp_cpu.hpp"

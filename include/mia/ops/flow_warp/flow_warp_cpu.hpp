@@ -1,0 +1,41 @@
+#pragma once
+#include "mia/core/cpu.hpp"
+#include "mia/ops/flow_warp/flow_warp.hpp"
+#include "mia/ops/flow_warp/sampling_grid.hpp"
+
+namespace mia {
+
+/// The element type of what is warped need not be the backend's: flows are warped too, and stay float.
+template <class T, class U>
+void flow_warp(BasicCpu<T>& cpu, In<U, 3> x, View<const float, 3> flow, Padding padding, View<U, 3> y) {
+    const int H = x.extent(0), W = x.extent(1), C = x.extent(2);
+    require(same_shape(x, y) && flow.extent(0) == H && flow.extent(1) == W && flow.extent(2) == 2, "flow_warp: x ",
+            shape_text(x), ", flow ", shape_text(flow), ", y ", shape_text(y),
+            "; needed: (H, W, C), (H, W, 2), (H, W, C)");
+    cpu.parallel_for(H, 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+        for (std::ptrdiff_t i = begin; i < end; ++i)
+            for (int j = 0; j < W; ++j) {
+                const float* f = flow.data + (i * W + j) * 2;
+                float ux = sampling_coordinate(j, f[0], W), uy = sampling_coordinate(int(i), f[1], H);
+                if (padding == Padding::border) {
+                    ux = std::min(std::max(ux, 0.0f), float(W - 1));
+                    uy = std::min(std::max(uy, 0.0f), float(H - 1));
+                }
+                const float x0 = std::floor(ux), y0 = std::floor(uy);
+                const float wx[] = {x0 + 1 - ux, ux - x0}, wy[] = {y0 + 1 - uy, uy - y0};
+                U* out = y.data + (i * W + j) * C;
+                std::fill(out, out + C, U(0));
+                for (int a = 0; a < 2; ++a)
+                    for (int b = 0; b < 2; ++b) {
+                        const float row = y0 + float(a),
+                                    column = x0 + float(b);  // compared as floats: they may be huge
+                        if (!(row >= 0 && row <= float(H - 1) && column >= 0 && column <= float(W - 1))) continue;
+                        const U weight = U(wx[b] * wy[a]);
+                        const U* in = x.data + (std::ptrdiff_t(row) * W + std::ptrdiff_t(column)) * C;
+                        for (int c = 0; c < C; ++c) out[c] += weight * in[c];
+                    }
+            }
+    });
+}
+
+}  // namespace mia

@@ -1,0 +1,46 @@
+#pragma once
+#include "mia/core/cpu.hpp"
+#include "mia/core/packed_product.hpp"
+#include "mia/ops/linear/linear.hpp"
+
+namespace mia {
+
+template <class T>
+struct PackedLinear<BasicCpu<T>> : PackedWeights<T> {};
+
+/// weight: (O, I), bias: (O) or empty (zero); both are multiplied by `scale`.
+template <class T>
+void pack_linear(BasicCpu<T>&, In<T, 2> weight, In<T, 1> bias, T scale, PackedLinear<BasicCpu<T>>& packed) {
+    packed.pack(
+        weight.extent(0), weight.extent(1), scale, [&](int n, int k) { return weight(n, k); },
+        [&](int n) { return bias.data ? bias(n) : T(0); });
+}
+
+template <class T>
+void linear(BasicCpu<T>& cpu, In<T, 2> x, const PackedLinear<BasicCpu<T>>& weights, Out<T, 2> y,
+            Activation activation = Activation::none, In<T, 2> residual = {}, RowCount rows = {}) {
+    require(weights.ready,
+            "linear: the parameters are not packed; call prepare(backend, model) after loading or changing them");
+    const int N = weights.layout.N, K = weights.layout.K;
+    require(x.extent(1) == K && y.extent(1) == N && y.extent(0) == x.extent(0), "linear: x ", shape_text(x), " and y ",
+            shape_text(y), " do not fit a map of ", K, " to ", N, " features");
+    const int M = rows.value ? *rows.value * rows.times : x.extent(0);
+    cpu.record({"linear", &weights, std::int64_t(M) * N * K, std::int64_t(x.extent(0)) * N * K});
+    // Pieces of rows that stay in L2 while the weights' panels pass; a multiple of the tile's height.
+    const int grain = std::clamp(simd::round_up(M / (4 * cpu.threads()), 12), 12, 96);
+    cpu.parallel_for(M, grain, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+        detail::product_rows<T>({.weights = weights,
+                                 .a = x.data + begin * K,
+                                 .a_stride = K,
+                                 .segments = 1,
+                                 .run = K,
+                                 .segment_stride = 0,
+                                 .y = y.data + begin * N,
+                                 .y_stride = N,
+                                 .activation = activation,
+                                 .residual = residual.data ? residual.data + begin * N : nullptr},
+                                int(end - begin));
+    });
+}
+
+}  // namespace mia

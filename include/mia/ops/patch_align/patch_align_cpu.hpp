@@ -1,0 +1,61 @@
+#pragma once
+#include "mia/core/cpu.hpp"
+#include "mia/core/micro_kernel.hpp"
+#include "mia/ops/flow_warp/sampling_grid.hpp"
+#include "mia/ops/patch_align/patch_align.hpp"
+
+namespace mia {
+
+namespace detail {
+/// mean: (ceil(H / 8), ceil(W / 8), 2), step 2 of the contract.
+template <class T>
+void patch_mean(BasicCpu<T>& cpu, View<const float, 3> flow, View<float, 3> mean) {
+    const int H = flow.extent(0), W = flow.extent(1);
+    const auto reflect = [](int i, int size) { return i < size ? i : 2 * (size - 1) - i; };
+    cpu.parallel_for(mean.extent(0), 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+        for (int by = int(begin); by < int(end); ++by)
+            for (int bx = 0; bx < mean.extent(1); ++bx) {
+                float sum[2] = {};
+                for (int y = by * patch_size; y < (by + 1) * patch_size; ++y)
+                    for (int x = bx * patch_size; x < (bx + 1) * patch_size; ++x)
+                        for (int axis = 0; axis < 2; ++axis) sum[axis] += flow(reflect(y, H), reflect(x, W), axis);
+                for (int axis = 0; axis < 2; ++axis) mean(by, bx, axis) = sum[axis] / float(patch_size * patch_size);
+            }
+    });
+}
+
+/// The nearest pixel along an axis, half to even (the processor's default rounding), or -1 outside.
+inline int nearest(float coordinate, int size) {
+    const float rounded = std::nearbyint(coordinate);
+    return rounded >= 0 && rounded <= float(size - 1) ? int(rounded) : -1;
+}
+}  // namespace detail
+
+template <class T>
+void patch_align(BasicCpu<T>& cpu, In<T, 3> x, View<const float, 3> flow, Out<T, 3> y) {
+    const int H = x.extent(0), W = x.extent(1), C = x.extent(2);
+    require(same_shape(x, y) && flow.extent(0) == H && flow.extent(1) == W && flow.extent(2) == 2, "patch_align: x ",
+            shape_text(x), ", flow ", shape_text(flow), ", y ", shape_text(y),
+            "; needed: (H, W, C), (H, W, 2), (H, W, C)");
+    require((H >= 5 || H % patch_size == 0) && (W >= 5 || W % patch_size == 0), "patch_align: a flow of ", H, " x ", W,
+            " cannot be reflected to multiples of 8; give at least 5 x 5 pixels (pad the frames)");
+    const auto scope = cpu.scope();
+    const auto mean = cpu.template scratch<float>(simd::ceil_div(H, patch_size), simd::ceil_div(W, patch_size), 2);
+    detail::patch_mean<T>(cpu, flow, mean);
+    const std::size_t bytes = std::size_t(C) * sizeof(T);
+    cpu.parallel_for(H, 8, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+        for (int i = int(begin); i < int(end); ++i)
+            for (int j = 0; j < W; ++j) {
+                const float* m = &mean(i / patch_size, j / patch_size, 0);
+                const int column = detail::nearest(sampling_coordinate(j, m[0], W), W);
+                const int row = detail::nearest(sampling_coordinate(i, m[1], H), H);
+                T* out = y.data + (std::ptrdiff_t(i) * W + j) * C;
+                if (row < 0 || column < 0)
+                    std::memset(out, 0, bytes);
+                else
+                    std::memcpy(out, x.data + (std::ptrdiff_t(row) * W + column) * C, bytes);
+            }
+    });
+}
+
+}  // namespace mia

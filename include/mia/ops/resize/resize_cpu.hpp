@@ -1,0 +1,49 @@
+#pragma once
+#include "mia/core/cpu.hpp"
+#include "mia/ops/resize/resize.hpp"
+
+namespace mia {
+
+namespace detail {
+/// Where one output coordinate reads along an axis.
+struct LinearTap {
+    int i0, i1;
+    float l0, l1;
+    LinearTap(int dst, int in, int out, Corners corners) {
+        float s;
+        if (corners == Corners::aligned)
+            s = out > 1 ? float(in - 1) / float(out - 1) * float(dst) : 0.0f;
+        else
+            s = std::max(0.0f, float(in) / float(out) * (float(dst) + 0.5f) - 0.5f);
+        i0 = std::min(int(s), in - 1);
+        i1 = i0 + (i0 < in - 1 ? 1 : 0);
+        l1 = s - float(i0);
+        l0 = 1.0f - l1;
+    }
+};
+}  // namespace detail
+
+template <class T>
+void resize_bilinear(BasicCpu<T>& cpu, In<T, 3> x, Corners corners, Out<T, 3> y, ChannelFactors factors = {}) {
+    const int H = x.extent(0), W = x.extent(1), C = x.extent(2), to_H = y.extent(0), to_W = y.extent(1);
+    require(C == y.extent(2) && H > 0 && W > 0, "resize_bilinear: x ", shape_text(x), " does not become y ",
+            shape_text(y));
+    cpu.parallel_for(to_H, 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+        for (std::ptrdiff_t i = begin; i < end; ++i) {
+            const detail::LinearTap ty(int(i), H, to_H, corners);
+            const T *top = x.data + std::ptrdiff_t(ty.i0) * W * C, *bottom = x.data + std::ptrdiff_t(ty.i1) * W * C;
+            T* out = y.data + i * to_W * C;
+            for (int j = 0; j < to_W; ++j) {
+                const detail::LinearTap tx(j, W, to_W, corners);
+                for (int c = 0; c < C; ++c) {
+                    const T upper = T(tx.l0) * top[tx.i0 * C + c] + T(tx.l1) * top[tx.i1 * C + c];
+                    const T lower = T(tx.l0) * bottom[tx.i0 * C + c] + T(tx.l1) * bottom[tx.i1 * C + c];
+                    const T value = T(ty.l0) * upper + T(ty.l1) * lower;
+                    out[j * C + c] = c == 0 ? value * T(factors.first) : c == 1 ? value * T(factors.second) : value;
+                }
+            }
+        }
+    });
+}
+
+}  // namespace mia

@@ -1,0 +1,120 @@
+#include "mia/nn/masked_block.hpp"
+
+#include "mia/io/load_parameters.hpp"
+#include "support/golden.hpp"
+
+namespace mia {
+namespace {
+
+using test::Errors;
+using test::Golden;
+
+constexpr double float_rounding = 6e-6;  // ten times what an independent float implementation reaches; masks are equal
+
+constexpr BlockConfig block_config(int dim, int heads, MaskKind mask) {
+    return {{dim, heads, {3, 8, 8}, true}, 2, {.kind = mask}};
+}
+
+template <class B>
+using GoldenBlock24 = MaskedBlock<block_config(24, 2, MaskKind::learned), B, InterFrameAttention>;
+
+struct MaskProbe : NoProbe {
+    std::vector<float> keep;
+    void mask(View<const std::uint8_t, 3> k) { keep.assign(k.data, k.data + (k.data ? k.size() : 0)); }
+};
+
+/// The window layout (windows, tokens, C) of an image's tokens, padding as zeros: the golden state's layout.
+template <class T>
+std::vector<T> to_windows(const WindowGrid& grid, View<const T, 2> image) {
+    const int C = image.extent(1), N = grid.window.tokens();
+    std::vector<T> out(std::size_t(grid.windows()) * N * C);
+    for (int w = 0; w < grid.windows(); ++w)
+        for (int n = 0; n < N; ++n)
+            if (grid.pixel(w, n) >= 0) std::copy_n(&image(grid.pixel(w, n), 0), C, &out[std::size_t(w * N + n) * C]);
+    return out;
+}
+
+/// A golden (windows, tokens, C) with zeros where a token is padding: what padding holds is nobody's result.
+std::vector<float> without_padding(const WindowGrid& grid, const test::Array& a) {
+    std::vector<float> out = a.data;
+    const int C = a.extent(2), N = grid.window.tokens();
+    for (int w = 0; w < grid.windows(); ++w)
+        for (int n = 0; n < N; ++n)
+            if (grid.pixel(w, n) < 0) std::fill_n(&out[std::size_t(w * N + n) * C], C, 0.0f);
+    return out;
+}
+
+template <class Block, class T>
+void run_golden(const std::string& file, Shift shift, int frames, MaskKind mask, const std::string& prefix = "",
+                const char* predictor_bias = nullptr) {
+    const Golden golden(file);
+    BasicCpu<T> cpu(2, ScratchFill::nan);
+    Network<Block, BasicCpu<T>> block(cpu);
+    if (predictor_bias) {
+        // The file has no predictor bias of its own: it is part of the case.
+        for_each_parameter(*block, [&]<class P>(const std::string& name, P& p) {
+            const bool given = name == "attn.predmask.rnn.bias";
+            const auto a = golden(given ? predictor_bias : "param." + name);
+            std::copy(a.data.begin(), a.data.end(), p.view().data);
+        });
+    } else {
+        load_parameters(
+            *block, golden.file(),
+            {.prefix = "param.", .unused_mask = mask == MaskKind::none ? UnusedMask::ignore : UnusedMask::refuse});
+    }
+    prepare(cpu, *block);
+
+    Errors errors(file + (prefix.empty() ? "" : " " + prefix));
+    typename Block::State state;
+    for (int t = 0; t < frames; ++t) {
+        const std::string frame = "t" + std::to_string(t) + ".";
+        const auto in = golden(frame + "x"), cond_in = golden(frame + "cond");
+        const int H = in.extent(1), W = in.extent(2), C = in.extent(3);
+        const WindowGrid grid{H, W, {3, 8, 8}, shift};
+        const auto x = test::as_tensor<T>(in, {1, H, W, C}), cond = test::as_tensor<T>(cond_in, {2, H, W, C});
+        Tensor<T, 4> y(1, H, W, C);
+        MaskProbe probe;
+        const Reuse reuse = mask == MaskKind::none ? Reuse::none : t == 0 ? Reuse::start : Reuse::masked;
+        block->forward(cpu, shift, x, cond, reuse, state, y, probe);
+
+        errors.compare(frame + "out", y.data(), golden(prefix + frame + "out").data, float_rounding);
+        if (mask == MaskKind::none) continue;
+        if (t > 0) {
+            const bool all = prefix == "all.", none = prefix == "none.";
+            EXPECT_EQ(probe.keep,
+                      all || none ? std::vector<float>(std::size_t(H * W), all) : golden(frame + "mask").data);
+        }
+        const auto name = [&](const char* part) { return prefix + frame + part; };
+        errors.compare(name("state0_pred_q"), to_windows<T>(grid, state.pred_q.view()).data(),
+                       golden(name("state0_pred_q")).data, float_rounding);
+        errors.compare(name("state1_x_pred"), to_windows<T>(grid, state.x_pred.view()).data(),
+                       without_padding(grid, golden(name("state1_x_pred"))), float_rounding);
+        errors.compare(name("state2_hidden"), state.hidden.data(), golden(name("state2_hidden")).data, float_rounding);
+    }
+}
+
+TEST(MaskedBlockGolden, NoShift) {
+    run_golden<GoldenBlock24<Cpu>, float>("block_noshift", Shift::none, 4, MaskKind::learned);
+}
+TEST(MaskedBlockGolden, Shift) {
+    run_golden<GoldenBlock24<Cpu>, float>("block_shift", Shift::half_window, 4, MaskKind::learned);
+}
+TEST(MaskedBlockGolden, ShiftInDouble) {
+    run_golden<GoldenBlock24<BasicCpu<double>>, double>("block_shift", Shift::half_window, 4, MaskKind::learned);
+}
+TEST(MaskedBlockGolden, HeadWidth5) {
+    using Block = MaskedBlock<block_config(20, 4, MaskKind::learned), Cpu, InterFrameAttention>;
+    run_golden<Block, float>("block_shift_c20", Shift::half_window, 4, MaskKind::learned);
+}
+TEST(MaskedBlockGolden, MaskOff) {
+    using Block = MaskedBlock<block_config(24, 2, MaskKind::none), Cpu, InterFrameAttention>;
+    run_golden<Block, float>("block_nomask", Shift::half_window, 2, MaskKind::none);
+}
+TEST(MaskedBlockGolden, NothingKeptAndAllKept) {
+    using Block = MaskedBlock<block_config(8, 2, MaskKind::learned), Cpu, InterFrameAttention>;
+    run_golden<Block, float>("block_edge", Shift::half_window, 2, MaskKind::learned, "none.", "none.bias");
+    run_golden<Block, float>("block_edge", Shift::half_window, 2, MaskKind::learned, "all.", "all.bias");
+}
+
+}  // namespace
+}  // namespace mia
