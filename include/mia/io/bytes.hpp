@@ -15,7 +15,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "../core/error.hpp"
+#include "mia/core/error.hpp"
 
 /// What the readers share: whole files in memory, little-endian numbers at any address, size arithmetic that cannot
 /// wrap around, and names from a file made safe to print.

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <utility>
 
-#include "../core/error.hpp"
-#include "bytes.hpp"
+#include "mia/core/error.hpp"
+#include "mia/io/bytes.hpp"
 
 namespace mia {
 

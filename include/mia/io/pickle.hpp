@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "../core/error.hpp"
-#include "bytes.hpp"
-#include "state_dict.hpp"
+#include "mia/core/error.hpp"
+#include "mia/io/bytes.hpp"
+#include "mia/io/state_dict.hpp"
 
 namespace mia::detail {
 

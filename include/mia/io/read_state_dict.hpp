@@ -7,11 +7,11 @@
 #include <string_view>
 #include <utility>
 
-#include "../core/error.hpp"
-#include "bytes.hpp"
-#include "safetensors.hpp"
-#include "state_dict.hpp"
-#include "torch_checkpoint.hpp"
+#include "mia/core/error.hpp"
+#include "mia/io/bytes.hpp"
+#include "mia/io/safetensors.hpp"
+#include "mia/io/state_dict.hpp"
+#include "mia/io/torch_checkpoint.hpp"
 
 namespace mia {
 

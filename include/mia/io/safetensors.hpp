@@ -25,10 +25,10 @@
 #include <unistd.h>
 #endif
 
-#include "../core/error.hpp"
-#include "bytes.hpp"
-#include "json.hpp"
-#include "state_dict.hpp"
+#include "mia/core/error.hpp"
+#include "mia/io/bytes.hpp"
+#include "mia/io/json.hpp"
+#include "mia/io/state_dict.hpp"
 
 /// safetensors: 8 bytes with the header's length, a JSON header, then the tensors back to back.
 ///
@@ -296,9 +296,11 @@ inline std::string safetensors_head(std::span<const TensorToWrite> tensors,
         if (head.back() != '{') head += ',';
         append_json_string(head, tensor.name);
         head += ":{\"dtype\":\"F32\",\"shape\":[";
-        for (std::size_t axis = 0; axis < tensor.shape.size(); ++axis)
-            head += (axis > 0 ? "," : "") + std::to_string(tensor.shape[axis]);
-        head += "],\"data_offsets\":[" + std::to_string(at) + "," + std::to_string(*end) + "]}";
+        for (std::size_t axis = 0; axis < tensor.shape.size(); ++axis) {
+            if (axis > 0) head += ',';
+            head += std::to_string(tensor.shape[axis]);
+        }
+        head += text("],\"data_offsets\":[", at, ",", *end, "]}");
         at = *end;
     }
     head += '}';
@@ -325,7 +327,7 @@ public:
         std::random_device random;
         for (int attempt = 0; attempt < 16 && file_ == nullptr; ++attempt) {
             temporary_ = target_;
-            temporary_ += "." + std::to_string(random()) + ".tmp";
+            temporary_ += text('.', random(), ".tmp");
             file_ = std::fopen(temporary_.string().c_str(), "wbx");  // x: never onto a file that exists
             if (file_ == nullptr && errno != EEXIST) break;
         }

@@ -17,8 +17,8 @@
 #include <utility>
 #include <vector>
 
-#include "../core/error.hpp"
-#include "bytes.hpp"
+#include "mia/core/error.hpp"
+#include "mia/io/bytes.hpp"
 
 namespace mia {
 
@@ -76,8 +76,12 @@ constexpr const char* name_of(DType dtype) {
 /// "(360, 120)", for messages; "()" for a scalar.
 inline std::string shape_text(std::span<const std::int64_t> shape) {
     std::string s = "(";
-    for (std::size_t axis = 0; axis < shape.size(); ++axis) s += (axis > 0 ? ", " : "") + std::to_string(shape[axis]);
-    return s + ")";
+    for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+        if (axis > 0) s += ", ";
+        s += std::to_string(shape[axis]);
+    }
+    s += ')';
+    return s;
 }
 inline std::string shape_text(const std::vector<std::int64_t>& shape) { return shape_text(std::span(shape)); }
 

@@ -12,11 +12,11 @@
 #include <utility>
 #include <vector>
 
-#include "../core/error.hpp"
-#include "bytes.hpp"
-#include "pickle.hpp"
-#include "state_dict.hpp"
-#include "zip_archive.hpp"
+#include "mia/core/error.hpp"
+#include "mia/io/bytes.hpp"
+#include "mia/io/pickle.hpp"
+#include "mia/io/state_dict.hpp"
+#include "mia/io/zip_archive.hpp"
 
 namespace mia {
 

@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "../core/error.hpp"
-#include "bytes.hpp"
+#include "mia/core/error.hpp"
+#include "mia/io/bytes.hpp"
 
 namespace mia::detail {
 
@@ -50,8 +50,8 @@ inline std::uint32_t crc32(std::span<const std::byte> bytes) {
 class ZipArchive {
 public:
     struct Entry {
-        std::string_view name;  // in the archive's bytes
-        std::uint64_t offset = 0, size = 0;
+        std::string_view name;               // in the archive's bytes
+        std::uint64_t offset = 0, size = 0;  // of the content as it lies in the file
         std::uint32_t crc = 0;
         std::uint16_t method = 0, flags = 0;
         std::uint64_t header = 0;  // of the local header
@@ -186,6 +186,11 @@ private:
         entry.name = as_text(bytes_.subspan(std::size_t(at + 46), std::size_t(name_bytes)));
         read_zip64_extra(at + 46 + name_bytes, extra_bytes, entry, packed);
 
+        if (entry.method == 0 && packed != entry.size)
+            fail("entry ", printable(entry.name), " is uncompressed and has two sizes, ", packed, " and ", entry.size);
+        // A compressed entry is refused when it is read; what it claims to unpack to is nobody's concern.
+        entry.size = packed;
+
         // The local header repeats most of this (as zeros where a descriptor follows the data); only its length and
         // name are used, and the name must agree.
         if (!has(entry.header, 30) || load<std::uint32_t>(entry.header) != 0x04034b50)
@@ -197,10 +202,6 @@ private:
                  ", and the file ends at ", bytes_.size());
         if (as_text(bytes_.subspan(std::size_t(entry.header + 30), std::size_t(local_name))) != entry.name)
             fail("entry ", printable(entry.name), " has another name in front of its data");
-        if (entry.method == 0 && packed != entry.size)
-            fail("entry ", printable(entry.name), " is uncompressed and has two sizes, ", packed, " and ", entry.size);
-        // A compressed entry is refused when it is read; until then it takes what it takes in the file.
-        if (entry.method != 0) entry.size = std::min(entry.size, packed);
         entries_.push_back(entry);
         return next;
     }
