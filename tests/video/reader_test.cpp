@@ -1,0 +1,251 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cctype>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <mia/video/reader.hpp>
+#include <string>
+#include <vector>
+
+#include "media.hpp"
+
+namespace mia {
+namespace {
+
+using test::message_of;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class Reader : public test::MediaTest {
+protected:
+    static std::vector<VideoFrame> all(const std::filesystem::path& path) {
+        VideoReader reader(path);
+        std::vector<VideoFrame> frames;
+        for (VideoFrame frame; reader.read(frame);) frames.push_back(frame);
+        EXPECT_FALSE([&] {
+            VideoFrame frame;
+            return reader.read(frame);
+        }());  // the end stays the end
+        return frames;
+    }
+    /// What reading all of it says.
+    static std::string error_of(const std::filesystem::path& path) {
+        return message_of([&] { all(path); });
+    }
+    /// The frames as ffmpeg decodes them, rgb24.
+    std::string raw_rgb(const std::filesystem::path& path) const {
+        const auto raw = make("-i '" + path.string() + "' -fps_mode passthrough -f rawvideo -pix_fmt rgb24", "raw.rgb");
+        return bytes_of(raw);
+    }
+};
+
+const std::string picture = "-f lavfi -i testsrc2=size=64x48:rate=10 -t 1 ";
+
+TEST_F(Reader, Properties) {
+    MIA_NEEDS_FFMPEG();
+    const auto path = make(picture +
+                               "-vf setsar=4/3 -c:v libx264 -pix_fmt yuv420p -colorspace smpte170m "
+                               "-color_primaries smpte170m -color_trc smpte170m -color_range pc",
+                           "a.mp4");
+    const VideoInfo info = VideoReader(path).info();
+    EXPECT_EQ(info.width, 64);
+    EXPECT_EQ(info.height, 48);
+    EXPECT_EQ(info.frame_count, 10);
+    EXPECT_NEAR(info.seconds, 1, 1e-9);
+    EXPECT_NEAR(av_q2d(info.frame_rate), 10, 1e-9);
+    EXPECT_NEAR(av_q2d(info.sample_aspect_ratio), 4. / 3, 1e-9);
+    EXPECT_EQ(info.codec, "h264");
+    EXPECT_EQ(info.stream_index, 0);
+    EXPECT_EQ(info.color, (VideoColor{AVCOL_SPC_SMPTE170M, AVCOL_RANGE_JPEG, AVCOL_PRI_SMPTE170M, AVCOL_TRC_SMPTE170M,
+                                      AVCHROMA_LOC_LEFT}));
+}
+
+TEST_F(Reader, UntaggedColourIsGuessedBySize) {
+    MIA_NEEDS_FFMPEG();
+    const VideoColor small = VideoReader(make(picture + "-c:v ffv1 -pix_fmt yuv420p", "a.mkv")).info().color;
+    EXPECT_TRUE(small.guessed);
+    EXPECT_EQ(small.matrix, AVCOL_SPC_SMPTE170M);
+    EXPECT_EQ(small.range, AVCOL_RANGE_MPEG);
+    const auto path = make("-f lavfi -i color=size=1280x720:rate=1 -frames:v 1 -c:v ffv1 -pix_fmt yuv420p", "b.mkv");
+    EXPECT_EQ(VideoReader(path).info().color.matrix, AVCOL_SPC_BT709);
+    const VideoColor jpeg = VideoReader(make(picture + "-c:v mjpeg -pix_fmt yuvj420p", "c.mkv")).info().color;
+    EXPECT_EQ(jpeg.range, AVCOL_RANGE_JPEG);
+}
+
+TEST_F(Reader, RgbDecodesExactly) {
+    MIA_NEEDS_FFMPEG();
+    const auto path = make(picture + "-c:v libx264rgb -crf 20", "a.mkv");
+    ASSERT_EQ(VideoReader(path).info().pixel_format, AV_PIX_FMT_GBRP);
+    const std::string raw = raw_rgb(path);
+    std::size_t at = 0;
+    for (const auto& frame : all(path))
+        for (const float x : frame.pixels) {
+            ASSERT_LT(at, raw.size());
+            ASSERT_EQ(x, float(static_cast<unsigned char>(raw[at++])) / 255);
+        }
+    EXPECT_EQ(at, raw.size());
+}
+
+// swscale, which makes the picture to compare with, rounds to 8 bits twice; in full range of 10 bits its white is 1020
+// where 1023 is meant. Bars are flat, so that inside them only the matrix and the range matter.
+TEST_F(Reader, BarsOfEachMatrixAndRangeAgreeWithFfmpeg) {
+    MIA_NEEDS_FFMPEG();
+    for (const std::string format : {"yuv420p", "yuv444p", "yuv422p10le"})
+        for (const std::string matrix : {"bt709", "smpte170m", "bt2020nc"})
+            for (const std::string range : {"tv", "pc"}) {
+                const std::string convert = "scale=out_color_matrix=" + (matrix == "smpte170m" ? "bt601" : matrix) +
+                                            ":out_range=" + range + ":flags=accurate_rnd+full_chroma_int";
+                const auto path =
+                    make("-f lavfi -i rgbtestsrc=size=192x96:rate=5 -frames:v 1 -vf format=gbrp," + convert +
+                             ",format=" + format + " -c:v ffv1 -colorspace " + matrix + " -color_range " + range,
+                         "a.mkv");
+                const auto frames = all(path);
+                ASSERT_EQ(frames.size(), 1u);
+                for (int band = 0; band < 3; ++band)  // red, green, blue, each a third of the height
+                    for (int c = 0; c < 3; ++c)
+                        EXPECT_NEAR(frames[0].view()(32 * band + 16, 190, c), c == band ? 1 : 0, 3. / 255)
+                            << format << ' ' << matrix << ' ' << range << " band " << band;
+            }
+}
+
+TEST_F(Reader, TimeStampsAreTheFiles) {
+    MIA_NEEDS_FFMPEG();
+    const auto path = make(
+        "-f lavfi -i testsrc2=size=64x48:rate=30 -t 2 -vf "
+        "\"select='not(mod(n,3))+not(mod(n,7))',setpts=PTS+1.5/TB\" -fps_mode passthrough "
+        "-c:v libx264 -bf 3",
+        "a.mkv");
+    std::string wanted, got;
+    std::istringstream lines(test::output_of(
+        "ffprobe -v error -select_streams v -show_entries frame=pts -of csv=p=0 '" + path.string() + "'"));
+    for (std::string line; std::getline(lines, line);)
+        if (std::isdigit(static_cast<unsigned char>(line[0])) != 0)  // not the side data
+            wanted += std::to_string(std::atoll(line.c_str())) + ' ';
+    const auto frames = all(path);
+    for (const auto& frame : frames) got += std::to_string(frame.pts) + ' ';
+    EXPECT_EQ(got, wanted);
+    EXPECT_GT(frames[0].pts, 1400);
+    for (std::size_t i = 0; i + 1 < frames.size(); ++i)
+        EXPECT_EQ(frames[i].duration, frames[i + 1].pts - frames[i].pts);
+    EXPECT_GT(frames.back().duration, 0);
+}
+
+TEST_F(Reader, RawStreamWithoutTimeStamps) {
+    MIA_NEEDS_FFMPEG();
+    const auto frames = all(make(picture + "-c:v libx264 -bf 2", "a.h264"));
+    ASSERT_EQ(frames.size(), 10u);
+    for (std::size_t i = 1; i < frames.size(); ++i) EXPECT_GT(frames[i].pts, frames[i - 1].pts);
+}
+
+TEST_F(Reader, PacketsOfOtherStreams) {
+    MIA_NEEDS_FFMPEG();
+    const auto path = make(picture + "-f lavfi -i sine -t 1 -c:v mpeg4 -c:a aac", "a.mkv");
+    for (const bool keep : {true, false}) {
+        VideoReader reader(path, {.keep_packets = keep});
+        std::size_t count = 0, bytes = 0;
+        for (VideoFrame frame; reader.read(frame);)
+            for (Packet packet; reader.take_packet(packet);) {
+                EXPECT_EQ(packet->stream_index, 1);
+                ++count;
+                bytes += std::size_t(packet->size);
+            }
+        for (Packet packet; reader.take_packet(packet);) ++count;
+        if (keep) {
+            EXPECT_GE(count, 44u);  // 44100 / 1024 and the priming
+            EXPECT_GT(bytes, 1000u);
+        } else {
+            EXPECT_EQ(count, 0u);
+        }
+    }
+}
+
+TEST_F(Reader, FolderOfImages) {
+    MIA_NEEDS_FFMPEG();
+    make(picture + "-start_number 7 -pix_fmt rgb24", "f%d.png");
+    const VideoReader reader(folder);
+    EXPECT_TRUE(reader.info().is_folder);
+    EXPECT_EQ(reader.info().frame_count, 10);
+    EXPECT_EQ(reader.info().width, 64);
+    EXPECT_EQ(reader.streams(), nullptr);
+    std::vector<std::string> names;
+    const auto frames = all(folder);
+    for (std::size_t i = 0; i < frames.size(); ++i) {
+        names.push_back(frames[i].name);
+        EXPECT_EQ(frames[i].pts, std::int64_t(i));
+    }
+    EXPECT_THAT(names, ElementsAre("f7.png", "f8.png", "f9.png", "f10.png", "f11.png", "f12.png", "f13.png", "f14.png",
+                                   "f15.png", "f16.png"));
+}
+
+TEST_F(Reader, NamesWithColonsAndPercentAreFiles) {
+    MIA_NEEDS_FFMPEG();
+    std::filesystem::rename(make(picture + "-c:v mpeg4", "a.mp4"), folder / "http:x%03d.mp4");
+    EXPECT_EQ(all(folder / "http:x%03d.mp4").size(), 10u);
+}
+
+TEST_F(Reader, WhatIsNoVideo) {
+    EXPECT_THAT(error_of(folder / "none.mp4"), AllOf(HasSubstr("none.mp4: no such file"), HasSubstr("Check the path")));
+    EXPECT_THAT(error_of(write_bytes("empty.mp4", "")), HasSubstr("the file is empty"));
+    EXPECT_THAT(error_of(write_bytes("text.mp4", std::string(5000, 'x'))),
+                HasSubstr("not a video that FFmpeg can read"));
+    std::filesystem::create_directory(folder / "sub");
+    EXPECT_THAT(error_of(folder / "sub"), HasSubstr("holds no PNG image"));
+}
+
+TEST_F(Reader, NoVideoStream) {
+    MIA_NEEDS_FFMPEG();
+    EXPECT_THAT(error_of(make("-f lavfi -i sine -t 0.2 -c:a aac", "sound.mp4")),
+                AllOf(HasSubstr("no video stream"), HasSubstr("audio (aac)")));
+}
+
+TEST_F(Reader, NoFrames) {
+    MIA_NEEDS_FFMPEG();
+    const auto path = make(picture + "-c:v libx264 -frames:v 0 -f matroska", "none.mkv");
+    EXPECT_THAT(error_of(path),
+                testing::AnyOf(HasSubstr("no frame"), HasSubstr("no picture size"), HasSubstr("not a video")));
+}
+
+TEST_F(Reader, CutShort) {
+    MIA_NEEDS_FFMPEG();
+    const std::string h264 = picture + "-c:v libx264 -g 5 ";
+    for (const auto& [options, name] : {std::pair<std::string, std::string>{h264, "a.mp4"},
+                                        {h264 + "-movflags +faststart", "b.mp4"},
+                                        {h264, "c.mkv"},
+                                        {picture + "-c:v ffv1", "d.avi"}}) {
+        const auto whole = make(options, name);
+        EXPECT_EQ(all(whole).size(), 10u);
+        for (const double share : {0.03, 0.6, 0.9})
+            EXPECT_THAT(
+                error_of(truncated(whole, "cut" + whole.extension().string(), share)),
+                testing::AnyOf(HasSubstr("cut short"), HasSubstr("cannot be decoded"), HasSubstr("not a video")))
+                << name << " cut to " << share;
+    }
+}
+
+TEST_F(Reader, Damaged) {
+    MIA_NEEDS_FFMPEG();
+    for (const auto& [codec, name] : {std::pair<std::string, std::string>{"-c:v libx264 -crf 10", "a.mp4"},
+                                      {"-c:v ffv1 -slicecrc 1 -level 3", "b.mkv"},
+                                      {"-c:v libx264 -crf 10", "c.ts"}}) {
+        auto bytes = bytes_of(make(picture + codec, name));
+        for (std::size_t i = bytes.size() / 2; i < bytes.size() / 2 + 300; ++i) bytes[i] = char(i * 89);
+        EXPECT_THAT(error_of(write_bytes(name, bytes)), HasSubstr("cannot be decoded")) << name;
+    }
+}
+
+TEST_F(Reader, SizeChanges) {
+    MIA_NEEDS_FFMPEG();
+    const auto first = make(picture + "-c:v libx264", "a.h264");
+    const auto second = make("-f lavfi -i testsrc2=size=32x48:rate=10 -t 1 -c:v libx264", "b.h264");
+    EXPECT_THAT(error_of(write_bytes("c.h264", bytes_of(first) + bytes_of(second))),
+                HasSubstr("frame 10 is 32 x 48, the ones before it are 64 x 48"));
+    make(picture + "-frames:v 1", "1.png");
+    make("-f lavfi -i testsrc2=size=32x48:rate=10 -frames:v 1", "2.png");
+    EXPECT_THAT(error_of(folder), HasSubstr("2.png is 32 x 48"));
+}
+
+}  // namespace
+}  // namespace mia
