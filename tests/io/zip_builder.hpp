@@ -72,9 +72,9 @@ inline std::string make_zip(const std::vector<ZipItem>& items, const ZipOptions&
         append_le(directory, header);
         directory += item.name + item.extra;
     }
-    const auto offset = std::uint64_t(std::int64_t(zip.size()) + options.offset_change);
-    const auto size = std::uint64_t(std::int64_t(directory.size()) + options.size_change);
-    const auto count = std::uint64_t(std::int64_t(items.size()) + options.count_change);
+    const auto offset = std::uint64_t(zip.size()) + std::uint64_t(options.offset_change);
+    const auto size = std::uint64_t(directory.size()) + std::uint64_t(options.size_change);
+    const auto count = std::uint64_t(items.size()) + std::uint64_t(options.count_change);
     zip += directory;
     if (options.zip64) {
         const std::uint64_t record = zip.size();
