@@ -52,10 +52,10 @@ void run_golden(const std::string& file, Shift shift, int frames, MaskKind mask,
     Network<Block, BasicCpu<T>> block(cpu);
     if (predictor_bias) {
         // The file has no predictor bias of its own: it is part of the case.
-        for_each_parameter(*block, [&]<class P>(const std::string& name, P& p) {
+        for_each_parameter(*block, [&](const std::string& name, const auto& p) {
             const bool given = name == "attn.predmask.rnn.bias";
             const auto a = golden(given ? predictor_bias : "param." + name);
-            std::copy(a.data.begin(), a.data.end(), p.view().data);
+            std::copy(a.data.begin(), a.data.end(), p.data);
         });
     } else {
         load_parameters(

@@ -72,6 +72,18 @@ public:
         }
     }
 
+    /// Makes room for `bytes` in one piece, so that what is taken afterwards allocates nothing and wastes nothing. Only
+    /// while nothing is taken.
+    void reserve(std::size_t bytes) {
+        std::size_t all = 0;
+        for (const Block& block : blocks_) all += block.bytes;
+        if (in_use_ > 0 || (blocks_.size() <= 1 && all >= bytes)) return;
+        for (const Block& block : blocks_) AlignedDelete{}(block.data);
+        blocks_.clear();
+        at_ = {};
+        grow(std::max(all, bytes));
+    }
+
     std::size_t peak() const { return peak_; }  ///< most bytes that were in use at once
 
 private:

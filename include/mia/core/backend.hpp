@@ -16,10 +16,11 @@ struct Work {
     std::int64_t dense_macs = 0;  ///< the same with every token active
 };
 
-/// MACs done since the last reset, and what they would have been without a mask.
+/// What was done since the last reset, and what it would have been without a mask.
 struct WorkCount {
     std::int64_t macs = 0, dense_macs = 0;
-    double share() const { return dense_macs == 0 ? 1.0 : double(macs) / double(dense_macs); }
+    std::int64_t tokens = 0, active_tokens = 0;  ///< of all blocks
+    double skipped_share() const { return tokens == 0 ? 0.0 : 1 - double(active_tokens) / double(tokens); }
 };
 
 /// Gives back the scratch taken since it was made. Every forward() begins with `const auto scope = backend.scope();`.

@@ -40,6 +40,9 @@ public:
         return bytes;
     }
 
+    /// Makes room beforehand for work that will need this much; see Count.
+    void reserve_scratch(std::size_t bytes) { scratch_.reserve(bytes); }
+
     template <class U>
     void reserve(HostBuffer<U>& buffer, std::size_t count) {
         buffer.reserve(count);
@@ -48,6 +51,10 @@ public:
     void record(const Work& work) {
         count_.macs += work.macs;
         count_.dense_macs += work.dense_macs;
+    }
+    void record_tokens(std::int64_t active, std::int64_t all) {
+        count_.active_tokens += active;
+        count_.tokens += all;
     }
     WorkCount work() const { return count_; }
     void reset_work() { count_ = {}; }

@@ -16,11 +16,13 @@ struct AnyVisit {
     constexpr void operator()(const Name&, Member&) const {}
 };
 template <class>
-inline constexpr bool is_array_or_tuple = false;
+inline constexpr bool is_array = false;
 template <class T, std::size_t N>
-inline constexpr bool is_array_or_tuple<std::array<T, N>> = true;
+inline constexpr bool is_array<std::array<T, N>> = true;
+template <class>
+inline constexpr bool is_tuple = false;
 template <class... T>
-inline constexpr bool is_array_or_tuple<std::tuple<T...>> = true;
+inline constexpr bool is_tuple<std::tuple<T...>> = true;
 }  // namespace detail
 
 /// A module lists its members, parameters and modules, in `each_member(self, visit)`, each under the name that the
@@ -42,7 +44,10 @@ void walk(const std::string& path, Member& member, Enter& enter, Leaf& leaf, Lea
     using Plain = std::remove_const_t<Member>;
     if constexpr (AnyParameter<Plain>) {
         leaf(path, member);
-    } else if constexpr (is_array_or_tuple<Plain>) {  // numbered as PyTorch's ModuleList does
+    } else if constexpr (is_array<Plain>) {  // numbered as PyTorch's ModuleList does
+        for (std::size_t i = 0; i < member.size(); ++i)
+            walk(join(path, std::to_string(i)), member[i], enter, leaf, leave);
+    } else if constexpr (is_tuple<Plain>) {
         std::apply(
             [&](auto&... entries) {
                 int i = 0;
@@ -70,16 +75,20 @@ struct DropPacking {
 };
 }  // namespace detail
 
-/// Calls f(name, parameter) for each parameter with the official checkpoint's full name. A walk over a module that is
+/// Calls f(name, ParameterRef) for each parameter with the official checkpoint's full name. A walk over a module that is
 /// not const hands out writable parameters, so it drops what was packed from them: prepare() again before running.
 template <class M, class F>
 void for_each_parameter(M& module, F&& f) {
     detail::Ignore ignore;
+    auto leaf = [&]<class P>(const std::string& name, P& parameter) {
+        using T = std::conditional_t<std::is_const_v<P>, const typename P::Scalar, typename P::Scalar>;
+        f(name, ParameterRef<T>{parameter.view().data, P::shape, P::size, P::is_trained});
+    };
     if constexpr (std::is_const_v<M>) {
-        detail::walk("", module, ignore, f, ignore);
+        detail::walk("", module, ignore, leaf, ignore);
     } else {
         detail::DropPacking drop;
-        detail::walk("", module, drop, f, ignore);
+        detail::walk("", module, drop, leaf, ignore);
     }
 }
 
@@ -95,8 +104,8 @@ enum class CountBuffers { no, yes };
 template <class M>
 std::int64_t parameter_count(const M& module, CountBuffers buffers = CountBuffers::no) {
     std::int64_t n = 0;
-    for_each_parameter(module, [&]<class P>(const std::string&, const P&) {
-        if (P::is_trained || buffers == CountBuffers::yes) n += P::size;
+    for_each_parameter(module, [&](const std::string&, const auto& p) {
+        if (p.is_trained || buffers == CountBuffers::yes) n += p.size;
     });
     return n;
 }
@@ -125,15 +134,15 @@ public:
         size_ = count;
         if constexpr (B::memory_is_host) std::fill(buffer_.data(), buffer_.data() + count, Scalar(0));
         Scalar* next = buffer_.data();
-        for_each_parameter(*module_, [&]<class P>(const std::string&, P& p) {
+        detail::Ignore ignore;
+        auto bind = [&]<class P>(const std::string&, P& p) {
             p.bind(next);
             next += P::size;
-        });
-        detail::Ignore ignore;
-        auto reset = [](const std::string&, auto& inner) {
-            if constexpr (requires { inner.reset_buffers(); }) inner.reset_buffers();
         };
-        detail::walk("", *module_, reset, ignore, ignore);
+        auto reset = [](const std::string&, auto& inner) {
+            if constexpr (B::memory_is_host && requires { inner.reset_buffers(); }) inner.reset_buffers();
+        };
+        detail::walk("", *module_, ignore, bind, reset);
     }
 
     M& operator*() { return *module_; }

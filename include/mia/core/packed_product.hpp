@@ -60,37 +60,37 @@ void product_tile(const RowsProduct<T>& p, int m, int panel) {
         accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(p.a + m * p.a_stride + s * p.segment_stride, p.a_stride),
                                      b + std::ptrdiff_t(s) * p.run * Vectors * lanes<T>, Vectors * lanes<T>, p.run, c);
     const int n0 = panel * layout.width, last = layout.N - n0 - (Vectors - 1) * lanes<T>;  // lanes of the last vector
-    T* y = p.y + m * p.y_stride + n0;
-    const T* residual = p.residual ? p.residual + m * p.y_stride + n0 : nullptr;
-    const V slope = broadcast(T(negative_slope(p.activation)));
-    const auto write = [&](int i, int j, V v, int count) MIA_INLINE_LAMBDA {
-        v = max(v, v * slope);
-        const std::ptrdiff_t at = i * p.y_stride + j * lanes<T>;
-        if (count >= lanes<T>) {
-            if (residual) v += load(residual + at);
-            store(y + at, v);
-        } else {
-            if (residual) v += load_first(residual + at, count);
-            store_first(y + at, v, count);
+    const std::ptrdiff_t y_stride = p.y_stride;  // a copy: stores to y might alias p
+    T* y = p.y + m * y_stride + n0;
+    const T* residual = p.residual ? p.residual + m * y_stride + n0 : nullptr;
+    const auto write = [&](auto finish) MIA_INLINE_LAMBDA {
+#pragma GCC unroll 12
+        for (int i = 0; i < Rows; ++i) {
+            const std::ptrdiff_t at = i * y_stride, tail = at + (Vectors - 1) * lanes<T>;
+            if constexpr (Vectors == 2) store(y + at, finish(c[i][0], at, lanes<T>));
+            if (last >= lanes<T>)
+                store(y + tail, finish(c[i][Vectors - 1], tail, lanes<T>));
+            else
+                store_first(y + tail, finish(c[i][Vectors - 1], tail, last), last);
         }
     };
-    if (p.activation == Activation::gelu) {  // a loop of its own: unrolled for each tile it would be most of the code
+    if (p.activation == Activation::gelu) {
+        // In a second pass over what was just written: unrolled for each tile it would be most of the code.
+        write([](V v, std::ptrdiff_t, int) MIA_INLINE_LAMBDA { return v; });
 #pragma GCC unroll 1
         for (int i = 0; i < Rows; ++i)
             for (int j = 0; j < Vectors; ++j) {
-                V v = gelu(c[i][j]);
-                const std::ptrdiff_t at = i * p.y_stride + j * lanes<T>;
+                const std::ptrdiff_t at = i * y_stride + j * lanes<T>;
                 const int count = j + 1 < Vectors ? lanes<T> : std::min(last, lanes<T>);
-                if (residual) v += load_first(residual + at, count);
-                store_first(y + at, v, count);
+                store_first(y + at, gelu(load_first(y + at, count)), count);
             }
         return;
     }
-#pragma GCC unroll 12
-    for (int i = 0; i < Rows; ++i) {
-        if constexpr (Vectors == 2) write(i, 0, c[i][0], lanes<T>);
-        write(i, Vectors - 1, c[i][Vectors - 1], last);
-    }
+    const V slope = broadcast(T(negative_slope(p.activation)));
+    if (!residual) return write([&](V v, std::ptrdiff_t, int) MIA_INLINE_LAMBDA { return max(v, v * slope); });
+    write([&](V v, std::ptrdiff_t at, int count) MIA_INLINE_LAMBDA {
+        return max(v, v * slope) + (count == lanes<T> ? load(residual + at) : load_first(residual + at, count));
+    });
 }
 
 /// Rows [0, M) of the product.

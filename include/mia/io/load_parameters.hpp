@@ -56,12 +56,12 @@ void load_parameters(M& module, const StateDict& file, const LoadOptions& option
     std::vector<std::string> problems;
     std::set<std::string> known;
     bool misshapen = false;
-    for_each_parameter(module, [&]<class P>(const std::string& name, const P&) {
+    for_each_parameter(std::as_const(module), [&](const std::string& name, const auto& parameter) {
         known.insert(name);
         const TensorEntry* entry = file.find(options.prefix + name);
-        const std::vector<std::int64_t> shape(P::shape.begin(), P::shape.end());
+        const std::vector<std::int64_t> shape(parameter.shape.begin(), parameter.shape.end());
         if (!entry) {
-            if (P::is_trained) problems.push_back(text(name, ": missing; model ", shape_text(shape)));
+            if (parameter.is_trained) problems.push_back(text(name, ": missing; model ", shape_text(shape)));
         } else if (entry->shape != shape) {
             misshapen = true;
             problems.push_back(text(name, ": file ", shape_text(entry->shape), ", model ", shape_text(shape)));
@@ -87,9 +87,8 @@ void load_parameters(M& module, const StateDict& file, const LoadOptions& option
                         "flow, upsampler), or load another file.";
         throw Error(message);
     }
-    for_each_parameter(module, [&]<class P>(const std::string& name, P& parameter) {
-        if (const TensorEntry* entry = file.find(options.prefix + name))
-            copy_as(*entry, parameter.view().data, file.source());
+    for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
+        if (const TensorEntry* entry = file.find(options.prefix + name)) copy_as(*entry, parameter.data, file.source());
     });
 }
 
@@ -98,9 +97,8 @@ template <class M>
 void save_parameters(const M& module, const std::filesystem::path& path,
                      const std::map<std::string, std::string>& metadata = {}) {
     std::vector<TensorToWrite> tensors;
-    for_each_parameter(module, [&]<class P>(const std::string& name, const P& parameter) {
-        static_assert(std::is_same_v<typename P::Scalar, float>, "save_parameters: only float parameters are written");
-        tensors.push_back({name, {P::shape.begin(), P::shape.end()}, parameter.view().data});
+    for_each_parameter(module, [&](const std::string& name, const ParameterRef<const float>& parameter) {
+        tensors.push_back({name, {parameter.shape.begin(), parameter.shape.end()}, parameter.data});
     });
     write_safetensors(path, tensors, metadata);
 }

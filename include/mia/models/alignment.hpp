@@ -18,6 +18,7 @@ concept FeatureAlignment = Module<A> && requires(const A& a, B& backend, View<co
 template <Backend B = Cpu>
 class PatchAlignment {
 public:
+    static constexpr const char* name = "patch";
     void forward(B& backend, View<const typename B::Scalar, 3> features, View<const float, 3> flow,
                  View<typename B::Scalar, 3> aligned) const {
         patch_align(backend, features, flow, aligned);
@@ -30,6 +31,7 @@ public:
 template <Backend B = Cpu>
 class BilinearAlignment {
 public:
+    static constexpr const char* name = "bilinear";
     void forward(B& backend, View<const typename B::Scalar, 3> features, View<const float, 3> flow,
                  View<typename B::Scalar, 3> aligned) const {
         flow_warp(backend, features, flow, Padding::zeros, aligned);
@@ -42,6 +44,7 @@ public:
 template <Backend B = Cpu>
 class NoAlignment {
 public:
+    static constexpr const char* name = "none";
     void forward(B& backend, View<const typename B::Scalar, 3> features, View<const float, 3>,
                  View<typename B::Scalar, 3> aligned) const {
         copy(backend, rows_of(features), rows_of(aligned));

@@ -9,6 +9,7 @@ namespace mia {
 template <Backend B = Cpu>
 class BlockMatching {
 public:
+    static constexpr const char* name = "block_matching";
     static constexpr int least_size = 8;
     void forward(B& backend, View<const typename B::Scalar, 3> ref, View<const typename B::Scalar, 3> supp,
                  View<float, 3> flow) const {
@@ -22,6 +23,7 @@ public:
 template <Backend B = Cpu>
 class ZeroFlow {
 public:
+    static constexpr const char* name = "zero";
     static constexpr int least_size = 8;
     void forward(B& backend, View<const typename B::Scalar, 3>, View<const typename B::Scalar, 3>,
                  View<float, 3> flow) const {
@@ -35,6 +37,7 @@ public:
 template <Backend B = Cpu>
 class GivenFlow {
 public:
+    static constexpr const char* name = "given";
     static constexpr int least_size = 8;
     void forward(B&, View<const typename B::Scalar, 3>, View<const typename B::Scalar, 3>, View<float, 3>) const {
         throw Error(

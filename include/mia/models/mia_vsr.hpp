@@ -49,9 +49,14 @@ template <MiaVsrConfig C, Backend B = Cpu, class Parts = PublishedParts>
 class MiaVsr {
     template <AttentionConfig A, class Back>
     using Attention = typename Parts::template Attention<A, Back>;
+
+public:
     using Flow = typename Parts::template Flow<B>;
     using Alignment = typename Parts::template Alignment<B>;
     using Upsample = typename Parts::template Upsampler<C.upsampler(), B>;
+    using AttentionOfBlock = Attention<C.attention(), B>;
+
+private:
     using Branch = SwinIrfm<C.branch(), B, Attention>;
     static_assert(C.directions.count >= 1,
                   "MiaVsr: .directions must list at least one branch; use directions(Direction::forward)");
@@ -62,6 +67,8 @@ class MiaVsr {
 
 public:
     using Scalar = typename B::Scalar;
+    template <class Other>
+    using On = MiaVsr<C, Other, Parts>;  ///< the same model on another backend
     static constexpr MiaVsrConfig config = C;
     static constexpr int scale = C.scale;
     static constexpr int least_size =

@@ -95,6 +95,7 @@ class SpyNet {
 
 public:
     using Scalar = typename B::Scalar;
+    static constexpr const char* name = "spynet";
     static constexpr SpyNetConfig config = C;
     static constexpr int multiple = 1 << (C.levels - 1);  ///< frames are resized to multiples of this
     static constexpr int least_size = 2 * multiple;       ///< the coarsest level has at least 2 x 2 cells

@@ -33,6 +33,7 @@ class TwoStepUpsampler {
 
 public:
     using Scalar = typename B::Scalar;
+    static constexpr const char* name = "two_step";
     static constexpr UpsamplerConfig config = C;
 
     void forward(B& backend, View<const Scalar, 3> features, View<const Scalar, 3> frame, View<Scalar, 3> out) const {
@@ -83,6 +84,7 @@ class OneStepUpsampler {
 
 public:
     using Scalar = typename B::Scalar;
+    static constexpr const char* name = "one_step";
     static constexpr UpsamplerConfig config = C;
 
     void forward(B& backend, View<const Scalar, 3> features, View<const Scalar, 3> frame, View<Scalar, 3> out) const {

@@ -28,6 +28,7 @@ class WindowAttention {
 public:
     using Scalar = typename B::Scalar;
     static constexpr AttentionConfig config = C;
+    static constexpr const char* name = Frames.queries > 1 ? "joint" : Frames.keys > 1 ? "inter_frame" : "intra_frame";
     static constexpr int query_frames = Frames.queries;
     static constexpr int condition_frames = Frames.keys - Frames.queries;
 
