@@ -50,7 +50,8 @@ std::string tensor_error(const std::string& fields, std::size_t bytes = 0) {
 TEST(Safetensors, reads_every_type) {
     const std::string header = R"({"__metadata__":{"scale":"4"},
         "f":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}, "d":{"shape":[],"dtype":"F64","data_offsets":[8,16]},
-        "h":{"dtype":"F16","shape":[1],"data_offsets":[16,18]}, "b":{"dtype":"BF16","shape":[1,1],"data_offsets":[18,20]},
+        "h":{"dtype":"F16","shape":[1],"data_offsets":[16,18]},
+        "b":{"dtype":"BF16","shape":[1,1],"data_offsets":[18,20]},
         "l":{"data_offsets":[20,28],"dtype":"I64","shape":[1]}, "i":{"dtype":"I32","shape":[1],"data_offsets":[28,32]},
         "s":{"dtype":"I16","shape":[3],"data_offsets":[32,38]}, "c":{"dtype":"I8","shape":[1],"data_offsets":[38,39]},
         "u":{"dtype":"U8","shape":[1],"data_offsets":[39,40]}, "t":{"dtype":"BOOL","shape":[1],"data_offsets":[40,41]},

@@ -12,8 +12,9 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <type_traits>
-#include <vector>
+#include <utility>
 
 #include "mia/core/error.hpp"
 

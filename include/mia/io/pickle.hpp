@@ -125,8 +125,8 @@ inline constexpr RefusedOpcode refused_opcodes[] = {{'F', "FLOAT"},
 
 /// The machine for data.pkl: a stack, a memo, and the opcodes that torch.save writes for dictionaries of tensors. It
 /// builds descriptions only; no name from the file is ever looked up or called. Bounded: each opcode adds at most one
-/// value and there are at most max_opcodes, the stack holds at most max_stack values, the memo no more than the pickle
-/// has bytes.
+/// value and there are at most max_opcodes, the stack holds at most max_stack values, the memo no more slots than the
+/// pickle has bytes.
 class PickleMachine {
 public:
     static constexpr std::size_t max_bytes = std::size_t(64) << 20;
@@ -243,8 +243,9 @@ private:
     }
 
     void put(std::uint64_t slot) {
-        // Every slot that PyTorch fills costs it two bytes, so a higher number is an attempt to make the memo grow.
-        if (slot >= pickle_.size()) fail("memo slot ", slot, " in a pickle of ", pickle_.size(), " bytes");
+        // Every slot that PyTorch fills costs it an opcode, so a higher number is an attempt to make the memo grow.
+        if (slot >= std::min(pickle_.size(), max_opcodes))
+            fail("memo slot ", slot, " in a pickle of ", pickle_.size(), " bytes");
         const PickleValue value = pop();
         stack_.push_back(value);
         if (slot >= memo_.size()) memo_.resize(std::size_t(slot) + 1);
