@@ -44,7 +44,12 @@ public:
     /// Made before any other thread, so that all of them leave the signals to the one here.
     Interrupt() {
         sigemptyset(&signals_);
-        for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals_, signal);
+        for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+            struct sigaction before = {};
+            sigaction(signal, nullptr, &before);
+            if (before.sa_handler != SIG_IGN) sigaddset(&signals_, signal);  // nohup means what it says
+        }
+        sigaddset(&signals_, SIGUSR1);  // the destructor's
         pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
         signal(SIGPIPE, SIG_IGN);
         waiter_ = std::thread([this] { wait(); });
@@ -55,7 +60,7 @@ public:
             over_ = true;
         }
         changed_.notify_all();
-        pthread_kill(waiter_.native_handle(), SIGTERM);  // wakes sigwait()
+        pthread_kill(waiter_.native_handle(), SIGUSR1);  // wakes sigwait()
         waiter_.join();
     }
 

@@ -167,10 +167,10 @@ TEST(Pipeline, StopsWhenAsked) {
 }
 
 TEST(Pipeline, StopsFromAnotherThreadWhileItWaits) {
-    std::stop_source stop;
     FakeSource source{1000000};
     FakeSink sink{[](int) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }};
     Repeat model(2);
+    static std::stop_source stop;  // static: g++ 12 with sanitizers takes a local one for uninitialised
     PipelineConfig config;
     config.stop = stop.get_token();
     std::jthread other([&] {
