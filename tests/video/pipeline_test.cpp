@@ -183,18 +183,24 @@ TEST(Pipeline, StopsFromAnotherThreadWhileItWaits) {
 TEST(Pipeline, StagesOverlapInBoundedQueues) {
     std::atomic<int> read = 0, written = 0, most_ahead = 0;
     FakeSource source{200, [&](int) { most_ahead = std::max(most_ahead.load(), ++read - written.load()); }};
-    FakeSink sink{[&](int) {
+    FakeSink sink{[&](int frame) {
+        // While the first result is being written, the session has had its 6 frames, and the queue and the hands of the
+        // decoder hold 3 more. One after the other they would never get there.
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+        while (frame == 0 && read < 9 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+        if (frame == 0) {
+            EXPECT_EQ(read.load(), 9);
+        }
         ++written;
-        std::this_thread::sleep_for(std::chrono::microseconds(200));
     }};
     Repeat model(2);
     PipelineConfig config;
     config.session = {4, 2};
     config.queued_frames = 2;
     run_pipeline(source, model, sink, config);
-    // 8 in the session's window and 4 of its results on the way out, 2 in each queue, one in each stage's hands.
+    // At most 8 in the session's window and 4 of its results on the way out, 2 in each queue, one in each stage's
+    // hands.
     EXPECT_LE(most_ahead.load(), 8 + 4 + 2 * 2 + 3);
-    EXPECT_GT(most_ahead.load(), 8);
 }
 
 class PipelineOfFiles : public test::MediaTest {
