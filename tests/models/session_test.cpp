@@ -1,10 +1,11 @@
+#include "mia/models/session.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <functional>
 #include <limits>
-#include <mia/models/session.hpp>
 #include <utility>
 #include <vector>
 

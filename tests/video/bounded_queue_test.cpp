@@ -1,9 +1,10 @@
+#include "mia/video/bounded_queue.hpp"
+
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <chrono>
 #include <memory>
-#include <mia/video/bounded_queue.hpp>
 #include <thread>
 
 namespace mia {

@@ -1,3 +1,5 @@
+#include "mia/video/color.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -5,7 +7,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <mia/video/color.hpp>
 #include <string>
 #include <tuple>
 #include <vector>

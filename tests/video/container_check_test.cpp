@@ -1,6 +1,7 @@
+#include "mia/video/container_check.hpp"
+
 #include <gtest/gtest.h>
 
-#include <mia/video/container_check.hpp>
 #include <string>
 
 #include "media.hpp"

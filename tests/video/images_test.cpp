@@ -1,8 +1,9 @@
+#include "mia/video/images.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <mia/video/images.hpp>
 #include <string>
 #include <vector>
 

@@ -8,12 +8,13 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <mia/models/any_model.hpp>
-#include <mia/video/ffmpeg.hpp>
-#include <mia/video/frame.hpp>
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include "mia/models/any_model.hpp"
+#include "mia/video/ffmpeg.hpp"
+#include "mia/video/frame.hpp"
 
 // Videos for the tests, made by the program ffmpeg: an independent hand, where reading what we wrote would agree with
 // our own mistakes.

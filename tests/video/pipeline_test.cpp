@@ -1,3 +1,5 @@
+#include "mia/video/pipeline.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -6,9 +8,6 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
-#include <mia/video/pipeline.hpp>
-#include <mia/video/reader.hpp>
-#include <mia/video/writer.hpp>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -16,6 +15,8 @@
 #include <vector>
 
 #include "media.hpp"
+#include "mia/video/reader.hpp"
+#include "mia/video/writer.hpp"
 
 namespace mia {
 namespace {

@@ -1,3 +1,5 @@
+#include "mia/video/reader.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -5,7 +7,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
-#include <mia/video/reader.hpp>
 #include <string>
 #include <vector>
 

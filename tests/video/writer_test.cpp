@@ -1,14 +1,15 @@
+#include "mia/video/writer.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstdlib>
-#include <mia/video/reader.hpp>
-#include <mia/video/writer.hpp>
 #include <string>
 #include <vector>
 
 #include "media.hpp"
+#include "mia/video/reader.hpp"
 
 namespace mia {
 namespace {

@@ -1,7 +1,8 @@
 #pragma once
 #include <cstddef>
-#include <mia/core/view.hpp>
 #include <string>
+
+#include "mia/core/view.hpp"
 
 namespace mia {
 

@@ -4,9 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mia/core/error.hpp>
-#include <mia/core/view.hpp>
-#include <mia/models/any_model.hpp>
+
+#include "mia/core/error.hpp"
+#include "mia/core/view.hpp"
+#include "mia/models/any_model.hpp"
 
 namespace mia {
 

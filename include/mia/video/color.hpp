@@ -4,11 +4,12 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <mia/core/error.hpp>
-#include <mia/core/view.hpp>
-#include <mia/video/ffmpeg.hpp>
-#include <mia/video/frame.hpp>
 #include <vector>
+
+#include "mia/core/error.hpp"
+#include "mia/core/view.hpp"
+#include "mia/video/ffmpeg.hpp"
+#include "mia/video/frame.hpp"
 
 // Y'CbCr and R'G'B' (ITU-T H.273), in float and without a detour over 8 bits:
 //   y = kr r + (1 - kr - kb) g + kb b,   cb = (b - y) / (2 (1 - kb)),   cr = (r - y) / (2 (1 - kr))

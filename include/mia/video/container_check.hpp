@@ -3,14 +3,16 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <mia/core/error.hpp>
 #include <string_view>
+#include <system_error>
+
+#include "mia/core/error.hpp"
 
 namespace mia {
 namespace detail {
 
-struct FileBytes {
-    explicit FileBytes(const std::filesystem::path& path) : file(path, std::ios::binary) {}
+struct ContainerBytes {
+    explicit ContainerBytes(const std::filesystem::path& path) : file(path, std::ios::binary) {}
 
     /// Big-endian number of `count` bytes at `offset`; false past the end.
     bool read(std::uint64_t offset, int count, std::uint64_t& value) {
@@ -48,7 +50,7 @@ inline std::uint64_t missing_bytes(const std::filesystem::path& path) {
     std::error_code failure;
     const std::uint64_t size = std::filesystem::file_size(path, failure);
     if (failure) return 0;
-    detail::FileBytes bytes(path);
+    detail::ContainerBytes bytes(path);
     std::uint64_t start = 0, type = 0;
     if (!bytes.read(0, 4, start)) return 0;
 

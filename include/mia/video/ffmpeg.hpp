@@ -1,5 +1,5 @@
 #pragma once
-#include <mia/core/error.hpp>
+#include "mia/core/error.hpp"
 
 extern "C" {
 #include <libavcodec/avcodec.h>

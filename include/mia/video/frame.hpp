@@ -1,10 +1,11 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
-#include <mia/core/view.hpp>
-#include <mia/video/ffmpeg.hpp>
 #include <string>
 #include <vector>
+
+#include "mia/core/view.hpp"
+#include "mia/video/ffmpeg.hpp"
 
 namespace mia {
 

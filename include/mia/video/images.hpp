@@ -1,19 +1,21 @@
 #pragma once
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <mia/core/error.hpp>
-#include <mia/core/view.hpp>
-#include <mia/video/color.hpp>
-#include <mia/video/ffmpeg.hpp>
-#include <mia/video/frame.hpp>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <vector>
+
+#include "mia/core/error.hpp"
+#include "mia/core/view.hpp"
+#include "mia/video/color.hpp"
+#include "mia/video/ffmpeg.hpp"
+#include "mia/video/frame.hpp"
 
 namespace mia {
 

@@ -5,18 +5,20 @@
 #include <deque>
 #include <exception>
 #include <functional>
-#include <mia/core/error.hpp>
-#include <mia/models/any_model.hpp>
-#include <mia/models/session.hpp>
-#include <mia/video/bounded_queue.hpp>
-#include <mia/video/ffmpeg.hpp>
-#include <mia/video/frame.hpp>
 #include <mutex>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "mia/core/error.hpp"
+#include "mia/models/any_model.hpp"
+#include "mia/models/session.hpp"
+#include "mia/video/bounded_queue.hpp"
+#include "mia/video/ffmpeg.hpp"
+#include "mia/video/frame.hpp"
 
 namespace mia {
 

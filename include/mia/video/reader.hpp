@@ -1,18 +1,22 @@
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <deque>
 #include <filesystem>
-#include <mia/core/error.hpp>
-#include <mia/video/color.hpp>
-#include <mia/video/container_check.hpp>
-#include <mia/video/ffmpeg.hpp>
-#include <mia/video/frame.hpp>
-#include <mia/video/images.hpp>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
+
+#include "mia/core/error.hpp"
+#include "mia/video/color.hpp"
+#include "mia/video/container_check.hpp"
+#include "mia/video/ffmpeg.hpp"
+#include "mia/video/frame.hpp"
+#include "mia/video/images.hpp"
 
 namespace mia {
 

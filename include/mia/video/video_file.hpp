@@ -1,14 +1,15 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
-#include <mia/core/error.hpp>
-#include <mia/video/color.hpp>
-#include <mia/video/ffmpeg.hpp>
-#include <mia/video/frame.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "mia/core/error.hpp"
+#include "mia/video/color.hpp"
+#include "mia/video/ffmpeg.hpp"
+#include "mia/video/frame.hpp"
 
 namespace mia {
 

@@ -3,16 +3,18 @@
 #include <filesystem>
 #include <iomanip>
 #include <memory>
-#include <mia/core/error.hpp>
-#include <mia/video/color.hpp>
-#include <mia/video/ffmpeg.hpp>
-#include <mia/video/frame.hpp>
-#include <mia/video/images.hpp>
-#include <mia/video/video_file.hpp>
 #include <sstream>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
+
+#include "mia/core/error.hpp"
+#include "mia/video/color.hpp"
+#include "mia/video/ffmpeg.hpp"
+#include "mia/video/frame.hpp"
+#include "mia/video/images.hpp"
+#include "mia/video/video_file.hpp"
 
 namespace mia {
 namespace detail {
