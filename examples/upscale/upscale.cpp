@@ -14,11 +14,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
-#include <mia/core/error.hpp>
-#include <mia/models/any_model.hpp>
-#include <mia/video/pipeline.hpp>
-#include <mia/video/reader.hpp>
-#include <mia/video/writer.hpp>
 #include <mutex>
 #include <stop_token>
 #include <string>
@@ -26,6 +21,11 @@
 #include <thread>
 
 #include "choose_model.hpp"
+#include "mia/core/error.hpp"
+#include "mia/models/any_model.hpp"
+#include "mia/video/pipeline.hpp"
+#include "mia/video/reader.hpp"
+#include "mia/video/writer.hpp"
 
 namespace {
 

@@ -40,7 +40,7 @@ inline std::string join(const std::string& prefix, const std::string& name) {
 
 /// enter(path, module) for each module, outer ones first; leaf(path, parameter); leave(path, module), inner ones first.
 template <class Member, class Enter, class Leaf, class Leave>
-void walk(const std::string& path, Member& member, Enter& enter, Leaf& leaf, Leave& leave) {
+[[gnu::cold]] void walk(const std::string& path, Member& member, Enter& enter, Leaf& leaf, Leave& leave) {
     using Plain = std::remove_const_t<Member>;
     if constexpr (AnyParameter<Plain>) {
         leaf(path, member);
