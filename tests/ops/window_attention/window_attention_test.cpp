@@ -1,0 +1,217 @@
+#include "mia/ops/window_attention/window_attention.hpp"
+
+#include "reference/window_attention.hpp"
+#include "support/golden.hpp"
+
+namespace mia {
+namespace {
+
+using test::Numbers;
+
+template <class T>
+class WindowAttentionOp : public testing::Test {};
+using Scalars = testing::Types<float, double>;
+TYPED_TEST_SUITE(WindowAttentionOp, Scalars);
+
+/// The attention of random q, k, v and bias on a grid; q and result as images (P, C).
+template <class T>
+struct Case {
+    WindowGrid grid;
+    int F, heads, C, P = grid.pixels(), N = grid.window.tokens();
+    Numbers q, kv, table;
+    PackedPositionBias<BasicCpu<T>> bias;
+
+    Case(BasicCpu<T>& cpu, WindowGrid g, int frames, int num_heads, int head_width, double score = 1)
+        : grid(g), F(frames), heads(num_heads), C(num_heads * head_width) {
+        test::Random random(P + 10 * C);
+        const int rows = F * grid.window.offsets();
+        q = random.numbers(P * C, -2, 2);
+        kv = random.numbers(grid.windows() * F * N * 2 * C);
+        table = random.numbers(rows * heads, -score, score);
+        const auto t = test::cast<T>(table);
+        pack_position_bias<T>(cpu, {t.data(), {rows, heads}}, grid.window, {.keys = F, .queries = 1}, bias);
+    }
+    /// (P, C); pixels without a result stay NaN.
+    std::vector<T> run(BasicCpu<T>& cpu, View<const std::uint8_t, 3> keep = {}) const {
+        const auto scope = cpu.scope();
+        auto rows = make_active_rows(cpu, grid, 1);
+        select_rows(cpu, grid, 1, keep, rows);
+        const auto all = test::cast<T>(q);
+        const auto picked = cpu.scratch(P, C), result = cpu.scratch(P, C);
+        gather_rows<T>(cpu, {all.data(), {P, C}}, rows, picked);
+        std::vector<T> windows_kv, y = test::unwritten<T>(P * C);  // of the windows with an active token
+        const int size = F * N * 2 * C;
+        for (int w = 0; w < rows.counts[1]; ++w)
+            windows_kv.insert(windows_kv.end(), kv.begin() + rows.window[w] * size,
+                              kv.begin() + (rows.window[w] + 1) * size);
+        window_attention<T>(cpu, grid, rows, {.keys = F, .queries = 1}, heads, picked,
+                            {windows_kv.data(), {grid.windows(), F * N, 2 * C}}, bias, result);
+        scatter_rows<T>(cpu, result, rows, {y.data(), {P, C}});
+        return y;
+    }
+    Numbers expected() const {
+        const reference::Windows windows{grid.height, grid.width, grid.window.height, grid.window.width,
+                                         grid.shift == Shift::half_window};
+        return windows.reverse(reference::window_attention(windows, windows.partition(q, 1, C), kv, table, F, C, heads),
+                               C);
+    }
+};
+
+TYPED_TEST(WindowAttentionOp, HeadWidthsAndWindows) {
+    using T = TypeParam;
+    struct Shape {
+        WindowGrid grid;
+        int frames, heads, width;
+    };
+    const Shape shapes[] = {
+        {{9, 10, {3, 8, 8}, Shift::half_window}, 3, 2, 1},  {{1, 1, {3, 8, 8}, Shift::half_window}, 3, 2, 3},
+        {{7, 10, {3, 4, 4}, Shift::half_window}, 3, 4, 5},  {{6, 11, {2, 5, 5}, Shift::half_window}, 2, 1, 8},
+        {{5, 13, {3, 2, 6}, Shift::half_window}, 3, 2, 16}, {{8, 9, {3, 8, 8}, Shift::none}, 3, 3, 20},
+        {{5, 5, {1, 5, 5}, Shift::none}, 1, 1, 32},         {{4, 12, {3, 2, 6}, Shift::none}, 3, 5, 3}};
+    for (const auto& [grid, frames, heads, width] : shapes) {
+        BasicCpu<T> cpu(1, ScratchFill::nan);
+        const Case<T> c(cpu, grid, frames, heads, width);
+        const auto y = c.run(cpu);
+        const auto name = text("window ", grid.window.height, " x ", grid.window.width, ", head width ", width);
+        test::expect_near(y, c.expected(), test::sum_rounding<T>, name);
+        for (const int threads : {2, 3}) {
+            BasicCpu<T> more(threads, ScratchFill::nan);
+            EXPECT_TRUE(test::same_bytes(c.run(more), y)) << name << ", threads " << threads;
+        }
+    }
+}
+
+TYPED_TEST(WindowAttentionOp, AnActiveTokensResultDoesNotDependOnTheMask) {
+    using T = TypeParam;
+    BasicCpu<T> cpu(2, ScratchFill::nan);
+    for (const Shift shift : {Shift::none, Shift::half_window}) {
+        const Case<T> c(cpu, {13, 18, {3, 8, 8}, shift}, 3, 2, 5);
+        const auto all = c.run(cpu);
+        const auto ones = std::vector<std::uint8_t>(13 * 18, 1);
+        EXPECT_TRUE(test::same_bytes(c.run(cpu, {ones.data(), {1, 13, 18}}), all)) << "a mask of ones is no mask";
+        for (const double share : {0.02, 0.3, 0.9}) {
+            const auto keep = test::Random(100 * share).bits(13 * 18, share);
+            const auto some = c.run(cpu, {keep.data(), {1, 13, 18}});
+            for (int i = 0; i < 13 * 18 * 10; ++i) {
+                if (keep[i / 10]) {
+                    ASSERT_EQ(some[i], all[i]) << i;
+                } else {
+                    ASSERT_TRUE(std::isnan(some[i])) << i;
+                }
+            }
+        }
+    }
+}
+
+TYPED_TEST(WindowAttentionOp, SoftmaxRowsSumToOne) {
+    using T = TypeParam;
+    BasicCpu<T> cpu(2, ScratchFill::nan);
+    Case<T> c(cpu, {11, 9, {3, 4, 4}, Shift::half_window}, 3, 2, 4);
+    for (std::size_t i = 0; i < c.kv.size(); ++i)
+        if (i % 16 >= 8) c.kv[i] = double(i % 8) + 1;  // the same value at every key
+    const auto y = c.run(cpu);
+    for (std::size_t i = 0; i < y.size(); ++i) ASSERT_NEAR(y[i], double(i % 8 + 1), 8 * test::sum_rounding<T>);
+}
+
+TYPED_TEST(WindowAttentionOp, ScoresFarApart) {
+    using T = TypeParam;
+    BasicCpu<T> cpu(2, ScratchFill::nan);
+    // Scores of +-110 compete across the regions' -100 and drive most terms of softmax below every float.
+    const Case<T> c(cpu, {13, 8, {3, 8, 8}, Shift::half_window}, 3, 2, 8, 110);
+    test::expect_near(c.run(cpu), c.expected(), 20 * test::sum_rounding<T>, "far apart");  // exp(s) of s = 110
+}
+
+TYPED_TEST(WindowAttentionOp, NothingActive) {
+    using T = TypeParam;
+    BasicCpu<T> cpu(2, ScratchFill::nan);
+    const Case<T> c(cpu, {5, 5, {1, 4, 4}, Shift::none}, 1, 1, 2);
+    const std::vector<std::uint8_t> none(25);
+    for (const T v : c.run(cpu, {none.data(), {1, 5, 5}})) EXPECT_TRUE(std::isnan(v));
+    EXPECT_EQ(cpu.work().macs, 0);
+    EXPECT_EQ(cpu.work().dense_macs, 2 * 25 * 16 * 2);
+}
+
+TEST(WindowAttention, RefusesAnUnpackedTable) {
+    Cpu cpu;
+    Case<float> c(cpu, {4, 4, {1, 4, 4}, Shift::none}, 1, 1, 2);
+    c.bias.ready = false;
+    try {
+        c.run(cpu);
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_STREQ(error.what(),
+                     "window_attention: the bias table is not packed; call prepare(backend, model) after loading or "
+                     "changing parameters");
+    }
+}
+
+TEST(RelativePosition, FollowsTheRule) {
+    for (const WindowSize window : {WindowSize{3, 8, 8}, WindowSize{2, 5, 5}, WindowSize{1, 2, 6}})
+        for (int q = 0; q < window.tokens(); ++q)
+            for (int k = 0; k < window.frames * window.tokens(); ++k)
+                ASSERT_EQ(relative_position_index(window, {.keys = window.frames, .queries = 1}, q, k),
+                          reference::relative_position(window.frames, window.height, window.width, q, k));
+    // Joint attention counts both ways in time: (tq - tk + frames - 1) offsets.
+    constexpr WindowSize window{3, 2, 2};
+    static_assert(bias_rows_in_time({.keys = 3, .queries = 3}) == 5 && bias_rows_in_time({.keys = 3}) == 3);
+    EXPECT_EQ(relative_position_index(window, {.keys = 3, .queries = 3}, 0, 11), 0 * 9 + 0 * 3 + 0);
+    EXPECT_EQ(relative_position_index(window, {.keys = 3, .queries = 3}, 11, 0), 4 * 9 + 2 * 3 + 2);
+    EXPECT_EQ(relative_position_index(window, {.keys = 3, .queries = 3}, 5, 5), 2 * 9 + 1 * 3 + 1);
+}
+
+TEST(RelativePositionGolden, OpsWindow) {
+    const test::Golden golden("ops_window");
+    for (const int side : {8, 4}) {
+        const auto name = text("relpos.win", side);
+        const auto index = golden(name + ".index"), table = golden(name + ".table"), bias = golden(name + ".bias");
+        const WindowSize window{3, side, side};
+        const int N = window.tokens(), keys = 3 * N;
+        for (int q = 0; q < N; ++q)
+            for (int k = 0; k < keys; ++k) {
+                const int row = relative_position_index(window, {.keys = 3, .queries = 1}, q, k);
+                ASSERT_EQ(float(row), index.data[std::size_t(q * keys + k)]) << name << ": " << q << ", " << k;
+                for (int h = 0; h < 2; ++h)
+                    ASSERT_EQ(table.data[std::size_t(row * 2 + h)], bias.data[std::size_t((h * N + q) * keys + k)]);
+            }
+    }
+}
+
+TEST(WindowAttentionGolden, OneWindowOfAttnShift) {
+    constexpr double bound = 3.7e-6;  // ten times what an independent float implementation reaches
+    constexpr int H = 13, W = 18, C = 24, heads = 2, d = C / heads, N = 64, keys = 192;
+    const test::Golden golden("attn_shift");
+    const auto q = golden("debug.q_unscaled"), k = golden("debug.k"), v = golden("debug.v"),
+               table = golden("param.relative_position_bias_table"), expected = golden("debug.av");
+    const int window = int(golden("debug.window_index").data[0]);
+    const WindowGrid grid{H, W, {3, 8, 8}, Shift::half_window};
+    std::vector<std::uint8_t> keep(H * W);
+    for (int n = 0; n < N; ++n)
+        if (grid.pixel(window, n) >= 0) keep[std::size_t(grid.pixel(window, n))] = 1;
+    Cpu cpu(2, ScratchFill::nan);
+    PackedPositionBias<Cpu> bias;
+    pack_position_bias<float>(cpu, {table.data.data(), {675, heads}}, grid.window, {.keys = 3, .queries = 1}, bias);
+    auto rows = make_active_rows(cpu, grid, 1);
+    select_rows(cpu, grid, 1, {keep.data(), {1, H, W}}, rows);
+    ASSERT_EQ(rows.counts[1], 1);
+    const auto rows_q = cpu.scratch(N, C), y = cpu.scratch(N, C);
+    const auto kv = cpu.scratch(1, keys, 2 * C);
+    const auto of = [&](const test::Array& a, int tokens, int n, int c) {
+        return a.data[std::size_t((c / d * tokens + n) * d + c % d)];
+    };
+    for (int c = 0; c < C; ++c) {
+        for (int r = 0; r < rows.counts[0]; ++r) rows_q(r, c) = of(q, N, rows.token[r], c);
+        for (int n = 0; n < keys; ++n) {
+            kv(0, n, c) = of(k, keys, n, c);
+            kv(0, n, C + c) = of(v, keys, n, c);
+        }
+    }
+    window_attention<float>(cpu, grid, rows, {.keys = 3, .queries = 1}, heads, rows_q, kv, bias, y);
+    std::vector<float> e;
+    for (int r = 0; r < rows.counts[0]; ++r)
+        e.insert(e.end(), &expected.data[std::size_t(rows.token[r] * C)],
+                 &expected.data[std::size_t(rows.token[r] * C)] + C);
+    test::Errors("attn_shift debug").compare("av", y.data, e, bound);
+}
+
+}  // namespace
+}  // namespace mia
