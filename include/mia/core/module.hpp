@@ -75,8 +75,8 @@ struct DropPacking {
 };
 }  // namespace detail
 
-/// Calls f(name, ParameterRef) for each parameter with the official checkpoint's full name. A walk over a module that is
-/// not const hands out writable parameters, so it drops what was packed from them: prepare() again before running.
+/// Calls f(name, ParameterRef) for each parameter with the official checkpoint's full name. A walk over a module that
+/// is not const hands out writable parameters, so it drops what was packed from them: prepare() again before running.
 template <class M, class F>
 void for_each_parameter(M& module, F&& f) {
     detail::Ignore ignore;

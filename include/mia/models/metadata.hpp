@@ -33,20 +33,21 @@ std::map<std::string, std::string> model_metadata() {
     std::string depths, directions;
     for (int i = 0; i < c.depths.groups(); ++i) depths += (i > 0 ? "," : "") + std::to_string(c.depths.value[i]);
     for (int i = 0; i < c.directions.count; ++i) directions += (i > 0 ? "," : "") + c.directions.name(i);
-    std::map<std::string, std::string> m{{"scale", std::to_string(c.scale)},
-                                         {"embed_dim", std::to_string(c.embed_dim)},
-                                         {"num_heads", std::to_string(c.num_heads)},
-                                         {"depths", depths},
-                                         {"window", detail::numbers({c.window.frames, c.window.height, c.window.width})},
-                                         {"mlp_ratio", std::to_string(c.mlp_ratio)},
-                                         {"directions", directions},
-                                         {"attention", detail::part_name<typename M::AttentionOfBlock>()},
-                                         {"flow", detail::part_name<typename M::Flow>()},
-                                         {"alignment", detail::part_name<typename M::Alignment>()},
-                                         {"upsampler", detail::part_name<typename M::Upsample>()},
-                                         {"mask", c.mask.kind == MaskKind::none      ? "none"
-                                                  : c.mask.kind == MaskKind::learned ? "learned"
-                                                                                     : "threshold"}};
+    std::map<std::string, std::string> m{
+        {"scale", std::to_string(c.scale)},
+        {"embed_dim", std::to_string(c.embed_dim)},
+        {"num_heads", std::to_string(c.num_heads)},
+        {"depths", depths},
+        {"window", detail::numbers({c.window.frames, c.window.height, c.window.width})},
+        {"mlp_ratio", std::to_string(c.mlp_ratio)},
+        {"directions", directions},
+        {"attention", detail::part_name<typename M::AttentionOfBlock>()},
+        {"flow", detail::part_name<typename M::Flow>()},
+        {"alignment", detail::part_name<typename M::Alignment>()},
+        {"upsampler", detail::part_name<typename M::Upsample>()},
+        {"mask", c.mask.kind == MaskKind::none      ? "none"
+                 : c.mask.kind == MaskKind::learned ? "learned"
+                                                    : "threshold"}};
     if (c.mask.kind == MaskKind::threshold) m["mask_threshold"] = std::to_string(c.mask.threshold);
     if (c.mask.kind != MaskKind::none) {
         m["mask_first_blocks"] = std::to_string(c.mask.first_blocks);

@@ -49,7 +49,8 @@ class RunningModel final : public AnyModel {
 public:
     RunningModel(std::string name, const StateDict& file, const ModelOptions& options)
         : name_(std::move(name)), cpu_(options.threads), model_(cpu_) {
-        load_parameters(*model_, file, {.prefix = "", .unused_mask = options.mask ? UnusedMask::refuse : UnusedMask::ignore});
+        load_parameters(*model_, file,
+                        {.prefix = "", .unused_mask = options.mask ? UnusedMask::refuse : UnusedMask::ignore});
         prepare(cpu_, *model_);
     }
     std::string name() const override { return name_; }
@@ -122,7 +123,8 @@ bool fits(const StateDict& file, const ModelOptions& options) {
 /// "embed_dim 48, branches backward_1 forward_1, groups of 2 2 blocks, a mask, SpyNet": what the tensors' names tell.
 inline std::string look_of(const StateDict& file) {
     const TensorEntry* first = file.find("conv_first.weight");
-    if (!first || first->shape.size() != 4) return text("no conv_first.weight among its ", file.entries().size(), " tensors");
+    if (!first || first->shape.size() != 4)
+        return text("no conv_first.weight among its ", file.entries().size(), " tensors");
     std::string s = text("embed_dim ", first->shape[0]);
     std::set<std::string> branches, blocks;
     bool mask = false, flow = false;
@@ -142,18 +144,19 @@ inline std::string look_of(const StateDict& file) {
     s += text(", ", heads, " heads, ", branches.size(), " branches (");
     for (const std::string& branch : branches) s += text(branch == *branches.begin() ? "" : " ", branch);
     s += text(") of ", branches.empty() ? 0 : blocks.size() / branches.size(), " blocks, ", mask ? "with" : "without",
-              " mask, ", flow ? "with" : "without", " SpyNet, ", file.find("upconv2.weight") ? "two-step" : "one-step or x2/x3",
-              " upsampler");
+              " mask, ", flow ? "with" : "without", " SpyNet, ",
+              file.find("upconv2.weight") ? "two-step" : "one-step or x2/x3", " upsampler");
     return s;
 }
 
 }  // namespace detail
 
-/// The model that a weight file belongs to, among `models`, with the weights loaded: by the file's metadata, names and
-/// shapes. Error when it is none of them, with what the file looks like.
-template <class... M>
-std::unique_ptr<AnyModel> open_model(const StateDict& file, const ModelOptions& options,
-                                     const std::tuple<NamedModel<M>...>& models) {
+/// The model that a weight file belongs to, among `models` (a tuple of NamedModel), with the weights loaded: by the
+/// file's metadata, names and shapes. Error when it is none of them, with what the file looks like. Compiles every
+/// model of the list where it is called, and only there.
+template <class Models = std::remove_const_t<decltype(shipped_models)>>
+std::unique_ptr<AnyModel> open_model(const StateDict& file, const ModelOptions& options = {},
+                                     const Models& models = shipped_models) {
     std::unique_ptr<AnyModel> found;
     std::string names;
     const auto consider = [&]<class Model>(const NamedModel<Model>& named) {
@@ -162,14 +165,11 @@ std::unique_ptr<AnyModel> open_model(const StateDict& file, const ModelOptions& 
             found = std::make_unique<detail::RunningModel<Model>>(named.name, file, options);
     };
     std::apply([&](const auto&... named) { (consider(named), ...); }, models);
-    require(found != nullptr, file.source(), ": none of the models compiled in (", names, ") has these tensors; the file looks like ",
-            detail::look_of(file), "\nUse a file of one of these models; for one of your own, list its type in open_model's last argument",
+    require(found != nullptr, file.source(), ": none of the models compiled in (", names,
+            ") has these tensors; the file looks like ", detail::look_of(file),
+            "\nUse a file of one of these models; for one of your own, give open_model a list with its type",
             options.mask ? "; if the file holds a mask that was never trained, switch the mask off." : ".");
     return found;
-}
-
-inline std::unique_ptr<AnyModel> open_model(const StateDict& file, const ModelOptions& options = {}) {
-    return open_model(file, options, shipped_models);
 }
 
 }  // namespace mia

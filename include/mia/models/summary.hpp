@@ -11,19 +11,19 @@ namespace mia {
 
 /// One line of a summary: a module with all that is inside it.
 struct SummaryRow {
-    std::string path;          ///< as in the checkpoint; "" is the whole model
-    std::vector<int> result;   ///< extents of its last result
+    std::string path;         ///< as in the checkpoint; "" is the whole model
+    std::vector<int> result;  ///< extents of its last result
     std::int64_t parameters = 0;
-    std::int64_t macs = 0;     ///< of one frame in a running clip, every token active
+    std::int64_t macs = 0;  ///< of one frame in a running clip, every token active
 };
 
 /// What a model is and costs, for frames of one size, before anything is allocated.
 struct Summary {
     int height = 0, width = 0;
-    std::vector<SummaryRow> rows;     ///< in the order of the model's members, outer modules first
+    std::vector<SummaryRow> rows;  ///< in the order of the model's members, outer modules first
     std::size_t parameter_bytes = 0;
-    std::size_t state_bytes = 0;      ///< what a branch carries from frame to frame
-    std::size_t scratch_bytes = 0;    ///< of a clip of `frames` frames
+    std::size_t state_bytes = 0;    ///< what a branch carries from frame to frame
+    std::size_t scratch_bytes = 0;  ///< of a clip of `frames` frames
     int frames = 0;
 
     /// A table for people; modules nested deeper than `depth` are in the sums of the outer ones.
@@ -34,7 +34,8 @@ struct Summary {
             std::snprintf(line, sizeof line, format, values...);
             out += line;
         };
-        add("frames of %d x %d\n%-52s %-18s %12s %10s\n", width, height, "module", "result", "parameters", "GMAC/frame");
+        add("frames of %d x %d\n%-52s %-18s %12s %10s\n", width, height, "module", "result", "parameters",
+            "GMAC/frame");
         for (const SummaryRow& row : rows) {
             int nested = row.path.empty() ? 0 : 1;
             for (const char c : row.path) nested += c == '.';
@@ -57,9 +58,7 @@ template <class M>
 class OwnerMap {
 public:
     explicit OwnerMap(const M& module) {
-        for_each_module(module, [&](const std::string& path, const auto& inner) {
-            add(&inner, sizeof inner, path);
-        });
+        for_each_module(module, [&](const std::string& path, const auto& inner) { add(&inner, sizeof inner, path); });
         for_each_parameter(module, [&](const std::string& name, const auto& p) {
             add(p.data, std::size_t(p.size) * sizeof(*p.data), name.substr(0, name.find_last_of('.')));
         });
@@ -98,8 +97,8 @@ void each_prefix(std::string path, F f) {
 
 }  // namespace detail
 
-/// The summary of a model for frames of height x width: its own forward() runs on the counting backend. M: MiaVsr of any
-/// configuration and parts, on any backend.
+/// The summary of a model for frames of height x width: its own forward() runs on the counting backend. M: MiaVsr of
+/// any configuration and parts, on any backend.
 ///   std::cout << mia::summary<mia::MiaVsrTiny<>>(180, 320).text();
 template <class M>
 Summary summary(int height, int width, int frames = 5) {
@@ -125,7 +124,8 @@ Summary summary(int height, int width, int frames = 5) {
         by_path[path] = {path, {}, parameter_count(inner), 0};
     });
     const auto run = [&](C& count, int T) {
-        const auto lqs = count.scratch(T, height, width, 3), out = count.scratch(T, M::scale * height, M::scale * width, 3);
+        const auto lqs = count.scratch(T, height, width, 3),
+                   out = count.scratch(T, M::scale * height, M::scale * width, 3);
         typename OnCount::State state;
         model->forward(count, lqs, out, state);
     };

@@ -1,0 +1,3 @@
+// expect: success
+#include "mia/models/mia_vsr.hpp"
+template class mia::Conv2d<mia::Conv2dConfig{}, mia::Cpu>;

@@ -1,0 +1,3 @@
+// expect: View: one index for each axis
+#include "mia/core/view.hpp"
+float f(mia::View<float, 3> x) { return x(1, 2); }
