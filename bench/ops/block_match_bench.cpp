@@ -1,0 +1,23 @@
+#include "mia/ops/block_match/block_match.hpp"
+#include "support/fixture.hpp"
+#include "support/measure.hpp"
+
+// Arithmetic on bytes: the counter differences/s is absolute differences summed, 17 x 17 places of 16 x 16 pixels a
+// patch.
+namespace {
+using namespace mia;
+using namespace mia::bench;
+
+constexpr double bytes = double(pixels) * (2 * 3 + 2) * sizeof(float);
+
+void run(benchmark::State& state, Cpu& cpu) {
+    const auto ref = random_tensor({height, width, 3}, 0, 1), supp = random_tensor({height, width, 3}, 0, 1, 8);
+    Tensor<float, 3> flow(height, width, 2);
+    measure(state, cpu, {.bytes = bytes}, [&] { block_match(cpu, ref.view(), supp.view(), flow.view()); });
+    constexpr double differences = double((height + 7) / 8) * ((width + 7) / 8) * 17 * 17 * 16 * 16;
+    state.counters["differences/s"] = differences / double(state.counters["s"]);
+}
+[[maybe_unused]] const bool added =
+    (add_case("block_match", {1, 2}, run), add_copy_baseline("block_match", bytes), true);
+
+}  // namespace

@@ -1,0 +1,77 @@
+#include <Eigen/Dense>
+
+#include "mia/ops/conv2d/conv2d.hpp"
+#include "support/fixture.hpp"
+#include "support/measure.hpp"
+#include "support/required_macs.hpp"
+
+// Convolutions: the residual groups' and the first one, the tail's at the full size, and SpyNet's on frames of 192 x
+// 320.
+namespace {
+using namespace mia;
+using namespace mia::bench;
+
+struct Shape {
+    int height, width, in, out, kernel_size;
+    Cost cost() const { return {.macs = double(conv_macs(in, out, kernel_size, std::int64_t(height) * width))}; }
+};
+
+void run_conv(benchmark::State& state, Cpu& cpu, Shape s) {
+    const auto x = random_tensor({s.height, s.width, s.in});
+    const auto weight = random_tensor({s.out, s.in, s.kernel_size, s.kernel_size}, -0.05f, 0.05f);
+    const auto bias = random_tensor({s.out});
+    Tensor<float, 3> y(s.height, s.width, s.out);
+    PackedConv2d<Cpu> packed;
+    pack_conv2d(cpu, weight.view(), bias.view(), packed);
+    measure(state, cpu, s.cost(), [&] { conv2d(cpu, x.view(), packed, y.view()); });
+}
+
+/// The taps of each row's pixels side by side, then a product.
+void run_eigen(benchmark::State& state, Cpu& cpu, Shape s) {
+    using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+    const int k = s.kernel_size, p = k / 2, taps = k * k * s.in;
+    const auto x = random_tensor({s.height, s.width, s.in});
+    const auto weight = random_tensor({taps, s.out}, -0.05f, 0.05f);
+    Tensor<float, 3> y(s.height, s.width, s.out);
+    const Eigen::Map<const Matrix> A(weight.view().data, taps, s.out);
+    Matrix row = Matrix::Zero(s.width, taps);
+    measure(state, cpu, s.cost(), [&] {
+        for (int i = 0; i < s.height; ++i) {
+            for (int j = 0; j < s.width; ++j)
+                for (int u = 0; u < k; ++u)
+                    for (int v = 0; v < k; ++v) {
+                        const int a = i + u - p, b = j + v - p;
+                        const bool inside = a >= 0 && a < s.height && b >= 0 && b < s.width;
+                        float* to = row.data() + std::ptrdiff_t(j) * taps + (u * k + v) * s.in;
+                        if (inside)
+                            std::copy_n(&x.view()(a, b, 0), s.in, to);
+                        else
+                            std::fill_n(to, s.in, 0.0f);
+                    }
+            Eigen::Map<Matrix>(y.view()[i].data, s.width, s.out).noalias() = row * A;
+        }
+    });
+}
+
+void add_shape(const std::string& name, Shape shape, std::initializer_list<int> threads, bool with_eigen = false) {
+    add_case(name, threads, [shape](auto& state, Cpu& cpu) { run_conv(state, cpu, shape); });
+    if (with_eigen) add_case(name + "/eigen", 1, [shape](auto& state, Cpu& cpu) { run_eigen(state, cpu, shape); });
+}
+
+[[maybe_unused]] const bool added = [] {
+    add_shape("conv3x3/base", {height, width, 120, 120, 3}, {1, 2}, true);
+    add_shape("conv3x3/lite", {height, width, 32, 32, 3}, {1, 2}, true);
+    add_shape("conv3x3/base_first", {height, width, 3, 120, 3}, {1});
+    add_shape("conv3x3/lite_first", {height, width, 3, 32, 3}, {1});
+    add_shape("conv3x3/lite_up", {height, width, 32, 48, 3}, {1});
+    add_shape("conv3x3/base_up", {height, width, 64, 256, 3}, {1});
+    add_shape("conv3x3/hr", {4 * height, 4 * width, 64, 64, 3}, {1, 2});
+    add_shape("conv3x3/hr_last", {4 * height, 4 * width, 64, 3, 3}, {1});
+    constexpr int spynet[] = {8, 32, 64, 32, 16, 2};
+    for (int i = 0; i < 5; ++i)
+        add_shape("conv7x7/" + std::to_string(spynet[i]) + "_to_" + std::to_string(spynet[i + 1]),
+                  {192, 320, spynet[i], spynet[i + 1], 7}, {1}, i == 1);
+    return true;
+}();
+
+}  // namespace

@@ -1,0 +1,122 @@
+#pragma once
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <functional>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "support/peak.hpp"
+
+namespace mia::bench {
+
+/// What one call of a case must do, whatever the code under test does.
+struct Cost {
+    double macs = 0;   ///< multiply-adds: mask respected, no padded tokens, no lanes rounded up (required_macs.hpp)
+    double bytes = 0;  ///< of all inputs and outputs, each once; for ops that move memory and compute little
+};
+
+enum class WarmUp { yes, no };  ///< no: a call takes seconds, and what it does but once does not show
+
+/// Times groups of calls, each against the machine's peak measured right before and right after it, so that a share is
+/// a ratio of neighbours in time; the median of the shares is reported.
+class Pace {
+public:
+    Pace(Cpu& cpu, Cost cost) : cpu_(cpu), cost_(cost) {}
+
+    void start() {
+        peak_ = cost_.macs > 0 ? fma_peak(cpu_) : 0;
+        copy_ = cost_.bytes > 0 ? copy_bandwidth(cpu_) : 0;
+        begin_ = seconds(cpu_.threads());
+        wall_ = seconds(0);
+        calls_ = 0;
+    }
+    /// After each call: whether the group is long enough beside its measurements of the peak.
+    bool is_due() {
+        ++calls_;
+        return seconds(0) - wall_ > (cost_.bytes > 0 ? 0.040 : 0.016);
+    }
+    void end_group() {
+        if (calls_ == 0) return;
+        const double time = (seconds(cpu_.threads()) - begin_) / calls_, peak = peak_, copy = copy_;
+        times_.push_back(time);
+        start();
+        if (cost_.macs > 0) shares_.push_back(2 * cost_.macs / time / ((peak + peak_) / 2));
+        if (cost_.bytes > 0) copy_shares_.push_back(cost_.bytes / time / ((copy + copy_) / 2));
+    }
+    void report(benchmark::State& state) {
+        const double time = median(times_);
+        state.counters["s"] = time;
+        if (cost_.macs > 0) {
+            state.counters["FLOP/s"] = 2 * cost_.macs / time;
+            state.counters["peak_fraction"] = median(shares_);
+        }
+        if (cost_.bytes > 0) {
+            state.counters["bytes/s"] = cost_.bytes / time;
+            state.counters["copy_fraction"] = median(copy_shares_);
+        }
+    }
+
+private:
+    static double median(std::vector<double>& values) {
+        if (values.empty()) return 0;
+        const auto middle = values.begin() + std::ptrdiff_t(values.size() / 2);
+        std::nth_element(values.begin(), middle, values.end());
+        return *middle;
+    }
+
+    Cpu& cpu_;
+    Cost cost_;
+    double peak_ = 0, copy_ = 0, begin_ = 0, wall_ = 0;
+    int calls_ = 0;
+    std::vector<double> times_, shares_, copy_shares_;
+};
+
+/// The loop of every case: run() is one call.
+template <class F>
+void measure(benchmark::State& state, Cpu& cpu, Cost cost, F&& run, WarmUp warm_up = WarmUp::yes) {
+    if (warm_up == WarmUp::yes) run();
+    Pace pace(cpu, cost);
+    pace.start();
+    for (auto _ : state) {
+        run();
+        benchmark::ClobberMemory();
+        if (pace.is_due()) {
+            state.PauseTiming();
+            pace.end_group();
+            state.ResumeTiming();
+        }
+    }
+    pace.end_group();
+    pace.report(state);
+}
+
+/// Registers run(state, cpu) as "<name>/threads:<n>" for each number of threads.
+inline benchmark::internal::Benchmark* add_case(const std::string& name, int threads,
+                                                std::function<void(benchmark::State&, Cpu&)> run) {
+    const std::string full = name + "/threads:" + std::to_string(threads);
+    return benchmark::RegisterBenchmark(full.c_str(),
+                                        [threads, run = std::move(run)](benchmark::State& state) {
+                                            Cpu cpu(threads);
+                                            run(state, cpu);
+                                        })
+        ->Unit(benchmark::kMillisecond)
+        ->MinTime(0.25);
+}
+inline void add_case(const std::string& name, std::initializer_list<int> threads,
+                     const std::function<void(benchmark::State&, Cpu&)>& run) {
+    for (const int n : threads) add_case(name, n, run);
+}
+
+/// The baseline of an op that moves memory: a copy of as many bytes as it must read and write, half of them each.
+inline void add_copy_baseline(const std::string& name, double bytes) {
+    add_case(name + "/copy", 1, [bytes](benchmark::State& state, Cpu& cpu) {
+        const int count = int(bytes / (2 * sizeof(float)));
+        Tensor<float, 1> from(count), to(count);
+        std::fill(from.data(), from.data() + count, 1.0f);
+        measure(state, cpu, {.bytes = bytes}, [&] { copy_floats(cpu, from.data(), to.data(), count); });
+    });
+}
+
+}  // namespace mia::bench

@@ -1,0 +1,64 @@
+#include "support/required_macs.hpp"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace {
+using namespace mia;
+using namespace mia::bench;
+
+constexpr BlockConfig config{.attention = {.embed_dim = 32, .num_heads = 2}};
+constexpr WindowFrames inter{.keys = 3, .queries = 1};
+using Block = MaskedBlock<config, Count, InterFrameAttention>;
+
+/// Products of a block on the counting backend, every token active.
+std::int64_t counted_block(int H, int W) {
+    return counted_macs<Block>([&](const Block& block, Count& count) {
+        const auto x = count.scratch(1, H, W, 32), cond = count.scratch(2, H, W, 32), y = count.scratch(1, H, W, 32);
+        Block::State state;
+        block.forward(count, Shift::none, x, cond, Reuse::start, state, y);
+    });
+}
+
+TEST(RequiredMacs, DenseBlockIsTheFormula) {  // 12 C^2 + 384 C a pixel, whatever the padding and the shift
+    const BlockConfig base{.attention = mia_vsr_base.attention()};
+    for (const Shift shift : {Shift::none, Shift::half_window}) {
+        const WindowGrid grid{180, 320, base.attention.window, shift};
+        EXPECT_EQ(block_macs(base, inter, grid), std::int64_t(180) * 320 * (12 * 120 * 120 + 384 * 120));
+    }
+}
+
+TEST(RequiredMacs, WithoutPaddingAgreesWithTheCountingBackend) {
+    EXPECT_EQ(block_macs(config, inter, {16, 24, config.attention.window}), counted_block(16, 24));
+    EXPECT_LT(block_macs(config, inter, {15, 23, config.attention.window}), counted_block(15, 23));
+}
+
+TEST(RequiredMacs, FollowsTheMask) {
+    const WindowGrid grid{11, 13, config.attention.window};  // 4 windows: 8 x 8, 8 x 5, 3 x 8, 3 x 5 pixels inside
+    std::vector<std::uint8_t> keep(11 * 13, 0);
+    const View<const std::uint8_t, 3> mask{keep.data(), {1, 11, 13}};
+    EXPECT_EQ(block_macs(config, inter, grid, mask), 0);
+    keep[0] = 1;
+    const std::int64_t C = 32, per_token = 2 * C * C + 2 * 192 * C + 4 * C * C;
+    EXPECT_EQ(block_macs(config, inter, grid, mask), 64 * 3 * 2 * C * C + per_token);
+    keep[10 * 13 + 12] = keep[10 * 13 + 11] = 1;
+    EXPECT_EQ(block_macs(config, inter, grid, mask), (64 + 15) * 3 * 2 * C * C + 3 * per_token);
+    const WindowGrid shifted{11, 13, config.attention.window, Shift::half_window};  // a window each: 3, 0 and 1
+    std::int64_t inside = 0;
+    for (const int w : {0, 1, 3})
+        for (int n = 0; n < 64; ++n) inside += shifted.pixel(w, n) >= 0;
+    EXPECT_EQ(block_macs(config, inter, shifted, mask), inside * 3 * 2 * C * C + 3 * per_token);
+}
+
+TEST(RequiredMacs, AClipIsTheSumOfItsParts) {
+    constexpr int T = 2, H = 20, W = 27;  // padded to 24 x 32
+    const std::int64_t P = H * W, C = 32;
+    const std::int64_t branch = groups_macs({mia_vsr_lite.block()}, inter, 4, 2, H, W) + conv_macs(32, 32, 3, P);
+    const std::int64_t rest = conv_macs(3, 32, 3, P) + conv_macs(32, 32, 3, P) + conv_macs(32, 48, 3, P);
+    EXPECT_EQ(clip_macs<MiaVsrLite<>>(T, H, W), T * (2 * branch + rest));
+    EXPECT_EQ(groups_macs({mia_vsr_lite.block()}, inter, 4, 2, H, W),
+              4 * P * (12 * C * C + 384 * C) + 2 * P * 9 * C * C);
+}
+
+}  // namespace
