@@ -66,6 +66,11 @@ public:
     void parallel_for(std::ptrdiff_t count, std::ptrdiff_t grain, F&& f) {
         pool_.parallel_for(count, grain, f);
     }
+    /// Makes room for this much in each worker's scratch: which of them will work is left open, so an op that takes
+    /// scratch inside parallel_for calls this before, or some later call would still allocate.
+    void reserve_worker_scratch(std::size_t bytes) {
+        for (const auto& arena : worker_scratch_) arena->reserve(bytes);
+    }
     /// Scratch of one worker inside parallel_for.
     Arena& worker_scratch(int worker) { return *worker_scratch_[std::size_t(worker)]; }
 

@@ -54,6 +54,7 @@ public:
     template <class Probe = NoProbe>
     void forward(B& backend, Shift shift, View<const Scalar, 4> x, View<const Scalar, 4> cond, Reuse reuse,
                  State& state, View<Scalar, 4> y, Probe&& probe = {}) const {
+        check(x, cond, reuse, state, y);
         const auto scope = backend.scope();
         const int H = x.extent(1), W = x.extent(2), P = H * W, tokens = query_frames * P;
         const WindowGrid grid{H, W, C.attention.window, shift};
@@ -99,6 +100,18 @@ public:
     }
 
 private:
+    static void check(View<const Scalar, 4> x, View<const Scalar, 4> cond, Reuse reuse, const State& state,
+                      View<Scalar, 4> y) {
+        const int H = x.extent(1), W = x.extent(2);
+        const bool fits = condition_frames == 0 || (cond.extent(0) == condition_frames && cond.extent(1) == H &&
+                                                    cond.extent(2) == W && cond.extent(3) == dim);
+        require(x.extent(0) == query_frames && x.extent(3) == dim && same_shape(x, y) && fits, "MaskedBlock: x ",
+                shape_text(x), ", cond ", shape_text(cond), ", y ", shape_text(y), "; needed: (", query_frames,
+                ", H, W, ", dim, "), (", condition_frames, ", H, W, ", dim, "), as x");
+        require(C.mask.kind == MaskKind::none || reuse != Reuse::masked || state.pred_q.extent(0) == H * W,
+                "MaskedBlock: the state holds ", state.pred_q.extent(0), " tokens, the frame has ", H * W,
+                "; begin a clip with Reuse::start (step 0)");
+    }
     static void keep_state(B& backend, State& state, View<const Scalar, 2> z) {
         const int tokens = z.extent(0);
         state.pred_q.resize(backend, tokens, dim);

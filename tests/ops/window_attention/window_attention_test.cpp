@@ -131,6 +131,36 @@ TYPED_TEST(WindowAttentionOp, NothingActive) {
     EXPECT_EQ(cpu.work().dense_macs, 2 * 25 * 16 * 2);
 }
 
+#if defined(__SSE2__)
+TEST(WindowAttention, TheRegionPenaltyLeavesNoDenormals) {
+    using Panel = detail::AttentionPanel<float>;
+    constexpr int D = 3, N = 12, width = Panel::width;
+    std::vector<float> kv(N * 2 * D, 0.5f), query(D * width, 0.25f), bias(N * width), scores(N * width), out(D * width);
+    for (int i = 0; i < N * width; ++i)  // exp(-100) is 4e-44, a denormal
+        bias[i] = i / width % 3 == 0 ? 0 : region_penalty;
+    constexpr unsigned underflow = 0x10;
+    const unsigned before = _mm_getcsr();
+    ASSERT_EQ(before & 0x8040u, 0u) << "denormals are not flushed here";
+    _mm_setcsr(before & ~underflow);
+    Panel{.D = D,
+          .N = N,
+          .vectors = 2,
+          .keys = kv.data(),
+          .values = kv.data() + D,
+          .kv_stride = 2 * D,
+          .query = query.data(),
+          .bias = bias.data(),
+          .bias_stride = width,
+          .scores = scores.data(),
+          .out = out.data()}
+        .run();
+    EXPECT_EQ(_mm_getcsr() & underflow, 0u);
+    for (const float s : scores) EXPECT_TRUE(std::isnormal(s)) << s;
+    for (const float y : out) EXPECT_NEAR(y, 0.5, 1e-6);
+    _mm_setcsr(before);
+}
+#endif
+
 TEST(WindowAttention, RefusesAnUnpackedTable) {
     Cpu cpu;
     Case<float> c(cpu, {4, 4, {1, 4, 4}, Shift::none}, 1, 1, 2);

@@ -6,20 +6,18 @@
 
 namespace mia {
 
-/// Scores are kept in units of log 2, so that softmax needs 2^x only: the table is multiplied by log2(e) here, q by
-/// d^-1/2 log2(e) when it is transposed.
+/// The relative position bias of each query and key, in both orders.
 template <class T>
 struct PackedPositionBias<BasicCpu<T>> {
     HostBuffer<T> by_query;  ///< (heads, queries, keys): a query's row, for windows whose active tokens are picked
-    HostBuffer<T> by_key;    ///< (heads, keys, padded queries): what a full window's scores start from
+    HostBuffer<T> by_key;    ///< (heads, keys, padded queries): a key's row, for full windows
     int heads = 0, queries = 0, keys = 0, padded_queries = 0;
     bool ready = false;
 };
 
 namespace detail {
-inline constexpr double log2_e = 1.4426950408889634;
-/// Below 2^-80 of the largest term nothing is left beside it in float, and no denormal is made.
-inline constexpr double least_exponent = -80;
+/// Below e^-55 of the largest term nothing is left beside it in float, and no denormal is made.
+inline constexpr double least_exponent = -55;
 }  // namespace detail
 
 template <class T>
@@ -36,7 +34,7 @@ void pack_position_bias(BasicCpu<T>&, In<T, 2> table, WindowSize window, WindowF
     for (int h = 0; h < heads; ++h)
         for (int q = 0; q < Q; ++q)
             for (int k = 0; k < N; ++k) {
-                const T bias = T(detail::log2_e) * table(relative_position_index(window, frames, q, k), h);
+                const T bias = table(relative_position_index(window, frames, q, k), h);
                 packed.by_query.data()[(std::size_t(h) * Q + q) * N + k] = bias;
                 packed.by_key.data()[(std::size_t(h) * N + k) * packed.padded_queries + q] = bias;
             }
@@ -83,7 +81,7 @@ private:
             V sums[4] = {};
             for (int k = 0; k < N; ++k) {
                 T* s = scores + k * width + j * lanes;
-                const V e = exp2(max(load(s) - maximum[j], broadcast(T(least_exponent))));
+                const V e = exp(max(load(s) - maximum[j], broadcast(T(least_exponent))));
                 store(s, e);
                 sums[k % 4] += e;
             }
@@ -97,16 +95,14 @@ private:
     template <int Rows, int Vectors>
     void score_tile(int k0, V (&maximum)[Vectors]) const {
         using namespace simd;
-        V c[Rows][Vectors];
-#pragma GCC unroll 12
-        for (int i = 0; i < Rows; ++i)
-#pragma GCC unroll 2
-            for (int j = 0; j < Vectors; ++j) c[i][j] = load(bias + (k0 + i) * bias_stride + j * lanes);
+        V c[Rows][Vectors] = {};
         accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(keys + k0 * kv_stride, kv_stride), query, width, D, c);
 #pragma GCC unroll 12
         for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 2
             for (int j = 0; j < Vectors; ++j) {
+                // The bias comes last, as in the official code: it may be a hundred times larger than the terms before.
+                c[i][j] += load(bias + (k0 + i) * bias_stride + j * lanes);
                 maximum[j] = max(maximum[j], c[i][j]);
                 store(scores + (k0 + i) * width + j * lanes, c[i][j]);
             }
@@ -124,11 +120,11 @@ private:
     }
 };
 
-/// to[k * width + i] += -100 (in units of log 2) where key k and query i lie in different regions.
+/// to[k * width + i] += -100 where key k and query i lie in different regions.
 template <class T>
 void add_region_penalty(const WindowGrid& grid, int w, const int* tokens, int count, int keys, T* to, int width) {
     const int N = grid.window.tokens();
-    const T penalty = T(region_penalty * log2_e);
+    const T penalty = T(region_penalty);
     for (int i = 0; i < count; ++i) {
         const int region = grid.region(w, tokens[i] % N);
         for (int k = 0; k < N; ++k)
@@ -151,7 +147,8 @@ void window_attention(BasicCpu<T>& cpu, const WindowGrid& grid, const ActiveRows
     const int C = q.extent(1), D = C / num_heads, N = frames.keys * grid.window.tokens();
     const std::int64_t per_query = 2 * std::int64_t(N) * C;
     cpu.record({"window_attention", &bias, rows.counts[0] * per_query, frames.queries * grid.pixels() * per_query});
-    const T scale = T(detail::log2_e / std::sqrt(double(D)));
+    const T scale = T(1 / std::sqrt(double(D)));
+    cpu.reserve_worker_scratch(std::size_t(C + N) * 2 * width * sizeof(T) + 4 * cache_line);  // the four below
     cpu.parallel_for(rows.counts[1], 1, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int worker) {
         Arena& arena = cpu.worker_scratch(worker);
         const ScratchScope scope(arena);
