@@ -101,8 +101,7 @@ inline benchmark::internal::Benchmark* add_case(const std::string& name, int thr
                                             Cpu cpu(threads);
                                             run(state, cpu);
                                         })
-        ->Unit(benchmark::kMillisecond)
-        ->MinTime(0.25);
+        ->Unit(benchmark::kMillisecond);
 }
 inline void add_case(const std::string& name, std::initializer_list<int> threads,
                      const std::function<void(benchmark::State&, Cpu&)>& run) {
