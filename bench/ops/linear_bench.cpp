@@ -47,7 +47,8 @@ void add_shapes(const std::string& model, const AttentionConfig& config) {
                  {"c_to_2c", {in_windows, C, 2 * C}},
                  {"c_to_rc", {pixels, C, hidden}},
                  {"rc_to_c", {pixels, hidden, C}}};
-    for (const auto& [name, shape] : cases) {
+    for (const auto& [name, of_case] : cases) {
+        const Shape shape = of_case;  // a structured binding cannot be captured by every compiler
         const std::string full = "linear/" + model + "_" + name;
         add_case(full, {1, 2}, [shape](auto& state, Cpu& cpu) { run_linear(state, cpu, shape); });
         add_case(full + "/eigen", 1, [shape](auto& state, Cpu& cpu) { run_eigen(state, cpu, shape); });
