@@ -82,12 +82,12 @@ TEST(Allocation, TheCounterCounts) {
     EXPECT_EQ(allocations - before, 2);
 }
 
-/// The first step makes the state; the third is the first to take the sum of two flows, so that scratch may grow again.
-TEST(Allocation, NoneFromTheFourthFrameOn) {
+/// The first step makes the state, the second is the first to be masked.
+TEST(Allocation, NoneFromTheThirdFrameOn) {
     for (const int threads : {1, 2}) {
         Running running(threads);
         running.clip();
-        for (int step = 3; step + 1 < frames; ++step)
+        for (int step = 2; step + 1 < frames; ++step)
             EXPECT_EQ(running.moments.between(step), 0) << threads << " threads, step " << step;
     }
 }

@@ -17,7 +17,8 @@ struct Keep : NoProbe {
 };
 
 constexpr BlockConfig config(int dim, int heads, WindowSize window, MaskKind mask = MaskKind::learned) {
-    return {{dim, heads, window, true}, 2, {.kind = mask}};
+    return {
+        {dim, heads, window, true}, 2, {.kind = mask}, BlockKernel::composed};  // the fused one: fused_block_test.cpp
 }
 
 /// Parameters by name, as both sides take them.

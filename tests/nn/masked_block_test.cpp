@@ -11,12 +11,12 @@ using test::Golden;
 
 constexpr double float_rounding = 6e-6;  // ten times what an independent float implementation reaches; masks are equal
 
-constexpr BlockConfig block_config(int dim, int heads, MaskKind mask) {
-    return {{dim, heads, {3, 8, 8}, true}, 2, {.kind = mask}};
+constexpr BlockConfig block_config(int dim, int heads, MaskKind mask, BlockKernel kernel) {
+    return {{dim, heads, {3, 8, 8}, true}, 2, {.kind = mask}, kernel};
 }
 
-template <class B>
-using GoldenBlock24 = MaskedBlock<block_config(24, 2, MaskKind::learned), B, InterFrameAttention>;
+template <class B, BlockKernel Kernel>
+using GoldenBlock24 = MaskedBlock<block_config(24, 2, MaskKind::learned, Kernel), B, InterFrameAttention>;
 
 struct MaskProbe : NoProbe {
     std::vector<float> keep;
@@ -42,6 +42,38 @@ std::vector<float> without_padding(const WindowGrid& grid, const test::Array& a)
         for (int n = 0; n < N; ++n)
             if (grid.pixel(w, n) < 0) std::fill_n(&out[std::size_t(w * N + n) * C], C, 0.0f);
     return out;
+}
+
+/// The image (P, C) of a golden (windows, tokens, C).
+std::vector<float> from_windows(const WindowGrid& grid, const test::Array& a) {
+    const int C = a.extent(2), N = grid.window.tokens();
+    std::vector<float> image(std::size_t(grid.pixels()) * std::size_t(C));
+    for (int w = 0; w < grid.windows(); ++w)
+        for (int n = 0; n < N; ++n)
+            if (grid.pixel(w, n) >= 0)
+                std::copy_n(&a.data[std::size_t(w * N + n) * C], C, &image[std::size_t(grid.pixel(w, n)) * C]);
+    return image;
+}
+
+/// (windows, tokens, C) of the fused block's (windows, panels * C * width).
+template <class T>
+std::vector<T> from_panels(View<const T, 2> panels, int tokens, int C) {
+    constexpr int width = simd::panel_vectors * simd::lanes<T>;
+    std::vector<T> out;
+    for (int w = 0; w < panels.extent(0); ++w)
+        for (int n = 0; n < tokens; ++n)
+            for (int c = 0; c < C; ++c) out.push_back(panels(w, (n / width * C + c) * width + n % width));
+    return out;
+}
+
+template <class T, class Name, class State>
+void compare_composed_state(Errors& errors, const Golden& golden, const Name& name, const WindowGrid& grid,
+                            const State& state) {
+    errors.compare(name("state0_pred_q"), to_windows<T>(grid, state.pred_q.view()).data(),
+                   golden(name("state0_pred_q")).data, float_rounding);
+    errors.compare(name("state1_x_pred"), to_windows<T>(grid, state.x_pred.view()).data(),
+                   without_padding(grid, golden(name("state1_x_pred"))), float_rounding);
+    errors.compare(name("state2_hidden"), state.hidden.data(), golden(name("state2_hidden")).data, float_rounding);
 }
 
 template <class Block, class T>
@@ -85,33 +117,49 @@ void run_golden(const std::string& file, Shift shift, int frames, MaskKind mask,
                       all || none ? std::vector<float>(std::size_t(H * W), all) : golden(frame + "mask").data);
         }
         const auto name = [&](const char* part) { return prefix + frame + part; };
-        errors.compare(name("state0_pred_q"), to_windows<T>(grid, state.pred_q.view()).data(),
-                       golden(name("state0_pred_q")).data, float_rounding);
-        errors.compare(name("state1_x_pred"), to_windows<T>(grid, state.x_pred.view()).data(),
-                       without_padding(grid, golden(name("state1_x_pred"))), float_rounding);
-        errors.compare(name("state2_hidden"), state.hidden.data(), golden(name("state2_hidden")).data, float_rounding);
+        if constexpr (Block::is_fused) {  // tokens in panels; one map for the sum of both branches
+            const auto pred_q = from_panels<T>(state.pred_q.view(), grid.window.tokens(), C);
+            errors.compare(name("state0_pred_q"), pred_q.data(), golden(name("state0_pred_q")).data, float_rounding);
+            const auto x_pred = from_windows(grid, golden(name("state1_x_pred")));
+            auto sum = golden(name("state2_hidden")).data;
+            for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += x_pred[i];
+            errors.compare(name("x_pred + hidden"), state.sum.data(), sum, float_rounding);
+            continue;
+        } else {
+            compare_composed_state<T>(errors, golden, name, grid, state);
+        }
     }
 }
 
-TEST(MaskedBlockGolden, NoShift) {
-    run_golden<GoldenBlock24<Cpu>, float>("block_noshift", Shift::none, 4, MaskKind::learned);
+template <class Parameter>
+class MaskedBlockGolden : public testing::Test {};
+template <BlockKernel K>
+struct With {
+    static constexpr BlockKernel kernel = K;
+};
+using Kernels = testing::Types<With<BlockKernel::fused>, With<BlockKernel::composed>>;
+TYPED_TEST_SUITE(MaskedBlockGolden, Kernels);
+
+TYPED_TEST(MaskedBlockGolden, NoShift) {
+    run_golden<GoldenBlock24<Cpu, TypeParam::kernel>, float>("block_noshift", Shift::none, 4, MaskKind::learned);
 }
-TEST(MaskedBlockGolden, Shift) {
-    run_golden<GoldenBlock24<Cpu>, float>("block_shift", Shift::half_window, 4, MaskKind::learned);
+TYPED_TEST(MaskedBlockGolden, Shift) {
+    run_golden<GoldenBlock24<Cpu, TypeParam::kernel>, float>("block_shift", Shift::half_window, 4, MaskKind::learned);
 }
-TEST(MaskedBlockGolden, ShiftInDouble) {
-    run_golden<GoldenBlock24<BasicCpu<double>>, double>("block_shift", Shift::half_window, 4, MaskKind::learned);
+TYPED_TEST(MaskedBlockGolden, ShiftInDouble) {
+    run_golden<GoldenBlock24<BasicCpu<double>, TypeParam::kernel>, double>("block_shift", Shift::half_window, 4,
+                                                                           MaskKind::learned);
 }
-TEST(MaskedBlockGolden, HeadWidth5) {
-    using Block = MaskedBlock<block_config(20, 4, MaskKind::learned), Cpu, InterFrameAttention>;
+TYPED_TEST(MaskedBlockGolden, HeadWidth5) {
+    using Block = MaskedBlock<block_config(20, 4, MaskKind::learned, TypeParam::kernel), Cpu, InterFrameAttention>;
     run_golden<Block, float>("block_shift_c20", Shift::half_window, 4, MaskKind::learned);
 }
-TEST(MaskedBlockGolden, MaskOff) {
-    using Block = MaskedBlock<block_config(24, 2, MaskKind::none), Cpu, InterFrameAttention>;
+TYPED_TEST(MaskedBlockGolden, MaskOff) {
+    using Block = MaskedBlock<block_config(24, 2, MaskKind::none, TypeParam::kernel), Cpu, InterFrameAttention>;
     run_golden<Block, float>("block_nomask", Shift::half_window, 2, MaskKind::none);
 }
-TEST(MaskedBlockGolden, NothingKeptAndAllKept) {
-    using Block = MaskedBlock<block_config(8, 2, MaskKind::learned), Cpu, InterFrameAttention>;
+TYPED_TEST(MaskedBlockGolden, NothingKeptAndAllKept) {
+    using Block = MaskedBlock<block_config(8, 2, MaskKind::learned, TypeParam::kernel), Cpu, InterFrameAttention>;
     run_golden<Block, float>("block_edge", Shift::half_window, 2, MaskKind::learned, "none.", "none.bias");
     run_golden<Block, float>("block_edge", Shift::half_window, 2, MaskKind::learned, "all.", "all.bias");
 }

@@ -110,15 +110,32 @@ std::int64_t parameter_count(const M& module, CountBuffers buffers = CountBuffer
     return n;
 }
 
+namespace detail {
+template <class B, class Member>
+[[gnu::cold]] void prepare_member(B& backend, Member& member) {
+    if constexpr (AnyParameter<Member>) {
+        return;
+    } else if constexpr (is_array<Member>) {
+        for (auto& entry : member) prepare_member(backend, entry);
+    } else if constexpr (is_tuple<Member>) {
+        std::apply([&](auto&... entries) { (prepare_member(backend, entries), ...); }, member);
+    } else {
+        constexpr bool packs_members = [] {
+            if constexpr (requires { Member::packs_members; }) return Member::packs_members;
+            return false;
+        }();
+        if constexpr (!packs_members)
+            Member::each_member(member, [&](const auto&, auto& inner) { prepare_member(backend, inner); });
+        if constexpr (requires { member.pack(backend); }) member.pack(backend);
+    }
+}
+}  // namespace detail
+
 /// Packs every module's parameters for the backend's kernels: after loading, and after each change of a parameter.
-/// Running a module that is not prepared is an Error.
-template <class B, class M>
+/// Running a module that is not prepared is an Error. A module with `packs_members` packs what is inside it itself.
+template <class B, Module M>
 void prepare(B& backend, M& module) {
-    detail::Ignore ignore;
-    auto pack = [&](const std::string&, auto& inner) {
-        if constexpr (requires { inner.pack(backend); }) inner.pack(backend);
-    };
-    detail::walk("", module, ignore, ignore, pack);
+    detail::prepare_member(backend, module);
 }
 
 /// A module together with the memory of its parameters, one flat buffer. Movable; the module's address stays.

@@ -37,13 +37,14 @@ public:
     static constexpr bool is_trained = false;
 };
 
-/// One parameter as a walk over a model hands it out: its place and shape, whatever its type. T is const in a const walk.
+/// One parameter as a walk over a model hands it out: its place and shape, whatever its type. T is const in a const
+/// walk.
 template <class T>
 struct ParameterRef {
-    T* data = nullptr;         ///< null while the module has no memory (Network gives it)
+    T* data = nullptr;  ///< null while the module has no memory (Network gives it)
     std::span<const int> shape;
-    std::ptrdiff_t size = 0;   ///< number of elements
-    bool is_trained = true;    ///< false: a buffer
+    std::ptrdiff_t size = 0;  ///< number of elements
+    bool is_trained = true;   ///< false: a buffer
 };
 
 template <class P>

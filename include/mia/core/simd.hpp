@@ -115,6 +115,20 @@ MIA_INLINE FloatVec min(FloatVec a, FloatVec b) {
 }
 MIA_INLINE DoubleVec min(DoubleVec a, DoubleVec b) { return a < b ? a : b; }
 
+MIA_INLINE FloatVec sqrt(FloatVec a) {
+#if defined(__AVX512F__)
+    return _mm512_maskz_sqrt_ps(__mmask16(-1), a);
+#elif defined(__AVX__)
+    return _mm256_sqrt_ps(a);
+#else
+    return _mm_sqrt_ps(a);
+#endif
+}
+MIA_INLINE DoubleVec sqrt(DoubleVec a) {
+    for (int i = 0; i < lanes<double>; ++i) a[i] = std::sqrt(a[i]);
+    return a;
+}
+
 MIA_INLINE FloatVec abs(FloatVec a) { return (FloatVec)((IntVec)a & 0x7fffffff); }
 MIA_INLINE DoubleVec abs(DoubleVec a) { return (DoubleVec)((Vec<std::int64_t>)a & 0x7fffffffffffffff); }
 

@@ -61,6 +61,9 @@ void propagate(B& backend, const Branch& branch, const Alignment& alignment, int
     for (int step = 0; step < T; ++step) {
         const auto scope = backend.scope();
         const auto stack = backend.scratch(frames_of_stack, H, W, C);
+        // Taken in every step, used from the third on: then each step takes the same.
+        const auto further = backend.template scratch<float>(H, W, 2);
+        const auto sums = backend.template scratch<float>(frames_of_stack, H, W, 2);
         const auto current = in[frame_of(step)];
         probe.step(branch_number, step, frame_of(step));
         View<const float, 3> flow{};
@@ -74,11 +77,9 @@ void propagate(B& backend, const Branch& branch, const Alignment& alignment, int
                 if (age == 1) {
                     flow = flow_of(step);
                 } else {  // where the newer flow leads, the older frame's flow goes on
-                    const auto further = backend.template scratch<float>(H, W, 2),
-                               sum = backend.template scratch<float>(H, W, 2);
                     flow_warp(backend, flow_of(step - age + 1), flow, Padding::zeros, further);
-                    add_flows(backend, flow, further, sum);
-                    flow = sum;
+                    add_flows(backend, flow, further, sums[age]);
+                    flow = sums[age];
                 }
                 alignment.forward(backend, out[frame_of(step - age)], flow, place);
             }

@@ -17,6 +17,9 @@ public:
         layer_norm(backend, x, weight_.view(), bias_.view(), y, rows);
     }
 
+    View<const Scalar, 1> weight() const { return weight_.view(); }
+    View<const Scalar, 1> bias() const { return bias_.view(); }
+
     template <class Self, class Visit>
     static constexpr void each_member(Self& self, Visit&& visit) {
         visit("weight", self.weight_);

@@ -25,6 +25,9 @@ public:
         linear(backend, x, packed_, y, activation, residual, rows);
     }
 
+    View<const Scalar, 2> weight() const { return weight_.view(); }
+    View<const Scalar, 1> bias() const { return bias_.view(); }  ///< empty without a bias
+
     void pack(B& backend) { pack_linear(backend, weight_.view(), bias_.view(), Scalar(1), packed_); }
     void drop_packing() { packed_.ready = false; }
 

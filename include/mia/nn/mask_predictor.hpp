@@ -38,6 +38,9 @@ public:
             threshold_mask(backend, q, previous, M.threshold, keep);
     }
 
+    View<const Scalar, 2> weight() const { return weight_.view(); }
+    View<const Scalar, 1> bias() const { return bias_.view(); }
+
     template <class Self, class Visit>
     static constexpr void each_member(Self& self, Visit&& visit) {
         if constexpr (M.kind == MaskKind::learned) {

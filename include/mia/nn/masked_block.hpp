@@ -5,21 +5,22 @@
 #include "mia/nn/probe.hpp"
 #include "mia/nn/window_attention.hpp"
 #include "mia/ops/elementwise/elementwise.hpp"
+#include "mia/ops/fused_block/fused_block.hpp"
 #include "mia/ops/mask/masked_rows.hpp"
 
 namespace mia {
+
+/// How a block is computed. The numbers agree to rounding.
+enum class BlockKernel {
+    fused,  ///< as one op, window by window, where the backend has it and the attention is the library's, else composed
+    composed  ///< as a sequence of small ops: the fused one's reference
+};
 
 struct BlockConfig {
     AttentionConfig attention = {};
     int mlp_ratio = 2;
     MaskConfig mask = {};
-};
-
-/// What a block does with its state in one call.
-enum class Reuse {
-    none,   ///< no mask: the state is neither read nor written
-    start,  ///< every token is computed and the state begins (the first frame of a branch, a refresh)
-    masked  ///< tokens that did not change take their result from the state
+    BlockKernel kernel = BlockKernel::fused;
 };
 
 /// Masked inter- and intra-frame attention block (MIA-VSR, Fig. 3; here without the official code's waste: what the
@@ -42,12 +43,17 @@ public:
     static constexpr BlockConfig config = C;
     static constexpr int query_frames = Attn::query_frames, condition_frames = Attn::condition_frames;
 
-    /// What is kept from one frame to the next, in image layout (P = H * W pixels). Empty without a mask.
-    struct State {
+    static constexpr bool is_fused = has_fused_block<B> && C.kernel == BlockKernel::fused && query_frames == 1 &&
+                                     std::is_same_v<Attn, WindowAttention<C.attention, {condition_frames + 1, 1}, B>>;
+    static constexpr bool packs_members = is_fused;
+
+    /// What the composition keeps from one frame to the next, in image layout (P = H * W pixels). Empty without a mask.
+    struct ComposedState {
         Tensor<Scalar, 2, B> pred_q;  ///< (P, C) normed tokens of the last frame, reused or not
         Tensor<Scalar, 2, B> x_pred;  ///< (P, C) attention branch, possibly older
         Tensor<Scalar, 2, B> hidden;  ///< (P, C) MLP branch, possibly older
     };
+    using State = std::conditional_t<is_fused, FusedState<B>, ComposedState>;
 
     /// x: (Fq, H, W, C) running features; cond: (Fc, H, W, C) the earlier frames, oldest first, the same for all blocks
     /// of a branch -> y: (Fq, H, W, C), not overlapping x.
@@ -55,6 +61,69 @@ public:
     void forward(B& backend, Shift shift, View<const Scalar, 4> x, View<const Scalar, 4> cond, Reuse reuse,
                  State& state, View<Scalar, 4> y, Probe&& probe = {}) const {
         check(x, cond, reuse, state, y);
+        if constexpr (is_fused)
+            forward_fused(backend, shift, x, cond, reuse, state, y, probe);
+        else
+            forward_composed(backend, shift, x, cond, reuse, state, y, probe);
+    }
+
+    /// Packs the whole block for the fused op. (Composed, the members pack themselves.)
+    void pack(B& backend) {
+        if constexpr (is_fused) {
+            constexpr BlockShape shape{dim, C.attention.num_heads, dim * C.mlp_ratio, C.attention.window,
+                                       condition_frames};
+            constexpr BlockMask mask = C.mask.kind == MaskKind::none      ? BlockMask::none
+                                       : C.mask.kind == MaskKind::learned ? BlockMask::learned
+                                                                          : BlockMask::threshold;
+            pack_block(backend, shape,
+                       BlockParameters<Scalar>{.norm1_weight = norm1_.weight(),
+                                               .norm1_bias = norm1_.bias(),
+                                               .norm2_weight = norm2_.weight(),
+                                               .norm2_bias = norm2_.bias(),
+                                               .bias_table = attn_.bias_table(),
+                                               .qkv_weight = attn_.qkv_weight(),
+                                               .proj_weight = attn_.proj().weight(),
+                                               .fc1_weight = mlp_.fc1().weight(),
+                                               .fc2_weight = mlp_.fc2().weight(),
+                                               .predictor_weight = mask_.weight(),
+                                               .qkv_bias = attn_.qkv_bias(),
+                                               .proj_bias = attn_.proj().bias(),
+                                               .fc1_bias = mlp_.fc1().bias(),
+                                               .fc2_bias = mlp_.fc2().bias(),
+                                               .predictor_bias = mask_.bias(),
+                                               .mask = mask,
+                                               .threshold = C.mask.threshold},
+                       packed_);
+        }
+    }
+    void drop_packing() {
+        if constexpr (is_fused) packed_.ready = false;
+    }
+
+    template <class Self, class Visit>
+    static constexpr void each_member(Self& self, Visit&& visit) {
+        visit("norm1", self.norm1_);
+        visit("attn", self.attn_);
+        if constexpr (C.mask.kind == MaskKind::learned) visit("attn.predmask", self.mask_);
+        visit("norm2", self.norm2_);
+        visit("mlp", self.mlp_);
+    }
+
+private:
+    template <class Probe>
+    void forward_fused(B& backend, Shift shift, View<const Scalar, 4> x, View<const Scalar, 4> cond, Reuse reuse,
+                       State& state, View<Scalar, 4> y, Probe&& probe) const {
+        const auto scope = backend.scope();
+        View<std::uint8_t, 3> keep{};  // (1, H, W); empty when every token is computed
+        if (reuse == Reuse::masked) keep = backend.template scratch<std::uint8_t>(1, x.extent(1), x.extent(2));
+        const View<std::uint8_t, 2> image = keep.data ? keep[0] : View<std::uint8_t, 2>{};
+        fused_block(backend, shift, x[0], cond, packed_, reuse, state, y[0], image);
+        probe.mask(View<const std::uint8_t, 3>(keep));
+    }
+
+    template <class Probe>
+    void forward_composed(B& backend, Shift shift, View<const Scalar, 4> x, View<const Scalar, 4> cond, Reuse reuse,
+                          State& state, View<Scalar, 4> y, Probe&& probe) const {
         const auto scope = backend.scope();
         const int H = x.extent(1), W = x.extent(2), P = H * W, tokens = query_frames * P;
         const WindowGrid grid{H, W, C.attention.window, shift};
@@ -90,16 +159,6 @@ public:
         add(backend, x1, hidden, rows_of(y));
     }
 
-    template <class Self, class Visit>
-    static constexpr void each_member(Self& self, Visit&& visit) {
-        visit("norm1", self.norm1_);
-        visit("attn", self.attn_);
-        if constexpr (C.mask.kind == MaskKind::learned) visit("attn.predmask", self.mask_);
-        visit("norm2", self.norm2_);
-        visit("mlp", self.mlp_);
-    }
-
-private:
     static void check(View<const Scalar, 4> x, View<const Scalar, 4> cond, Reuse reuse, const State& state,
                       View<Scalar, 4> y) {
         const int H = x.extent(1), W = x.extent(2);
@@ -108,11 +167,16 @@ private:
         require(x.extent(0) == query_frames && x.extent(3) == dim && same_shape(x, y) && fits, "MaskedBlock: x ",
                 shape_text(x), ", cond ", shape_text(cond), ", y ", shape_text(y), "; needed: (", query_frames,
                 ", H, W, ", dim, "), (", condition_frames, ", H, W, ", dim, "), as x");
-        require(C.mask.kind == MaskKind::none || reuse != Reuse::masked || state.pred_q.extent(0) == H * W,
-                "MaskedBlock: the state holds ", state.pred_q.extent(0), " tokens, the frame has ", H * W,
+        if (C.mask.kind == MaskKind::none || reuse != Reuse::masked) return;
+        int held;  // pixels
+        if constexpr (is_fused)
+            held = state.sum.extent(0);
+        else
+            held = state.pred_q.extent(0);
+        require(held == H * W, "MaskedBlock: the state holds ", held, " tokens, the frame has ", H * W,
                 "; begin a clip with Reuse::start (step 0)");
     }
-    static void keep_state(B& backend, State& state, View<const Scalar, 2> z) {
+    static void keep_state(B& backend, ComposedState& state, View<const Scalar, 2> z) {
         const int tokens = z.extent(0);
         state.pred_q.resize(backend, tokens, dim);
         state.x_pred.resize(backend, tokens, dim);
@@ -124,6 +188,8 @@ private:
     Attn attn_;
     MaskPredictor<C.mask, dim, B> mask_;
     Mlp<MlpConfig{.in_features = dim, .hidden_features = dim * C.mlp_ratio}, B> mlp_;
+    struct Nothing {};
+    std::conditional_t<is_fused, PackedBlock<B>, Nothing> packed_;
 };
 
 }  // namespace mia

@@ -22,6 +22,9 @@ public:
         fc2_.forward(backend, hidden, y, Activation::none, {}, rows);
     }
 
+    const auto& fc1() const { return fc1_; }
+    const auto& fc2() const { return fc2_; }
+
     template <class Self, class Visit>
     static constexpr void each_member(Self& self, Visit&& visit) {
         visit("fc1", self.fc1_);

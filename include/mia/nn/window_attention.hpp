@@ -50,6 +50,11 @@ public:
         proj_.forward(backend, attended, y, Activation::none, {}, rows.rows());
     }
 
+    View<const Scalar, 2> bias_table() const { return bias_table_.view(); }
+    View<const Scalar, 2> qkv_weight() const { return qkv_weight_.view(); }
+    View<const Scalar, 1> qkv_bias() const { return qkv_bias_.view(); }  ///< empty without a bias
+    const auto& proj() const { return proj_; }
+
     void pack(B& backend) {
         const auto weight = qkv_weight_.view();
         const auto bias = qkv_bias_.view();

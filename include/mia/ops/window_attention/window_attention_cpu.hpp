@@ -43,9 +43,13 @@ void pack_position_bias(BasicCpu<T>&, In<T, 2> table, WindowSize window, WindowF
 
 namespace detail {
 
-/// The attention of one window for up to `panel_vectors` vectors of its active queries: queries in lanes, so that
-/// softmax is vertical, keys and values are broadcast from where they lie, and nothing but q and y is transposed.
-template <class T>
+/// How the keys and values of a window lie: element (token, channel) at token * stride + channel, or the other way
+/// round.
+enum class KvOrder { tokens_first, channels_first };
+
+/// The attention of one window and head for up to `panel_vectors` vectors of its active queries: queries in lanes, so
+/// that softmax is vertical, and keys and values are broadcast from where they lie.
+template <class T, KvOrder Order>
 struct AttentionPanel {
     static constexpr int lanes = simd::lanes<T>, width = simd::panel_vectors * lanes;
     using V = simd::Vec<T>;
@@ -55,10 +59,11 @@ struct AttentionPanel {
     const T *keys, *values;
     std::ptrdiff_t kv_stride;
     const T* query;  ///< (D, width), scaled
-    const T* bias;   ///< row of key k begins at k * bias_stride
+    const T* bias;   ///< row of key k begins at k * bias_stride, or at bias_offset[k] if that is given
     std::ptrdiff_t bias_stride;
-    T* scores;  ///< (N, width), scratch
-    T* out;     ///< (D, width)
+    const int* bias_offset = nullptr;
+    T* scores = nullptr;  ///< (N, width), scratch
+    T* out = nullptr;     ///< (D, width)
 
     void run() const {
         if (vectors == 1)
@@ -96,13 +101,17 @@ private:
     void score_tile(int k0, V (&maximum)[Vectors]) const {
         using namespace simd;
         V c[Rows][Vectors] = {};
-        accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(keys + k0 * kv_stride, kv_stride), query, width, D, c);
+        if constexpr (Order == KvOrder::tokens_first)
+            accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(keys + k0 * kv_stride, kv_stride), query, width, D, c);
+        else
+            accumulate<T, Rows, Vectors>(ColumnsOperand<T, Rows>(keys + k0, kv_stride), query, width, D, c);
 #pragma GCC unroll 12
         for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 2
             for (int j = 0; j < Vectors; ++j) {
                 // The bias comes last, as in the official code: it may be a hundred times larger than the terms before.
-                c[i][j] += load(bias + (k0 + i) * bias_stride + j * lanes);
+                const std::ptrdiff_t row = bias_offset ? bias_offset[k0 + i] : (k0 + i) * bias_stride;
+                c[i][j] += load(bias + row + j * lanes);
                 maximum[j] = max(maximum[j], c[i][j]);
                 store(scores + (k0 + i) * width + j * lanes, c[i][j]);
             }
@@ -112,7 +121,10 @@ private:
     void value_tile(int d0, const V (&inverse_sum)[Vectors]) const {
         using namespace simd;
         V c[Rows][Vectors] = {};
-        accumulate<T, Rows, Vectors>(ColumnsOperand<T, Rows>(values + d0, kv_stride), scores, width, N, c);
+        if constexpr (Order == KvOrder::tokens_first)
+            accumulate<T, Rows, Vectors>(ColumnsOperand<T, Rows>(values + d0, kv_stride), scores, width, N, c);
+        else
+            accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(values + d0 * kv_stride, kv_stride), scores, width, N, c);
 #pragma GCC unroll 12
         for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 2
@@ -142,7 +154,7 @@ void window_attention(BasicCpu<T>& cpu, const WindowGrid& grid, const ActiveRows
     require(bias.ready,
             "window_attention: the bias table is not packed; call prepare(backend, model) after loading or "
             "changing parameters");
-    using Panel = detail::AttentionPanel<T>;
+    using Panel = detail::AttentionPanel<T, detail::KvOrder::tokens_first>;
     constexpr int lanes = Panel::lanes, width = Panel::width;
     const int C = q.extent(1), D = C / num_heads, N = frames.keys * grid.window.tokens();
     const std::int64_t per_query = 2 * std::int64_t(N) * C;

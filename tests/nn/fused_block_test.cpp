@@ -1,0 +1,106 @@
+// The fused block against the composition of small ops, where the goldens do not reach: other windows and widths, sizes
+// that no window divides, masks of every share, one frame's queries with and without earlier frames.
+#include <gtest/gtest.h>
+
+#include "mia/nn/masked_block.hpp"
+#include "support/random_model.hpp"
+
+namespace mia {
+namespace {
+
+constexpr double float_rounding =
+    3e-6;  // relative to the largest value: sums of up to a few hundred terms in another order
+
+struct KeepProbe : NoProbe {
+    std::vector<std::uint8_t> keep;
+    void mask(View<const std::uint8_t, 3> k) { keep.assign(k.data, k.data + (k.data ? k.size() : 0)); }
+};
+
+Tensor<float, 4> random_features(int F, int H, int W, int C, unsigned seed) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> value(0, 1);
+    Tensor<float, 4> x(F, H, W, C);
+    for (std::ptrdiff_t i = 0; i < x.size(); ++i) x.data()[i] = value(random);
+    return x;
+}
+
+template <AttentionConfig A, MaskConfig M, BlockKernel K, template <AttentionConfig, class> class Attention>
+using Block = MaskedBlock<BlockConfig{.attention = A, .mlp_ratio = 2, .mask = M, .kernel = K}, Cpu, Attention>;
+
+/// Runs both on `frames` frames of which each changes a part of the last, and compares results, masks and work.
+template <AttentionConfig A, MaskConfig M, template <AttentionConfig, class> class Attention = InterFrameAttention>
+void compare(int H, int W, Shift shift, int threads, int frames = 3) {
+    using Fused = Block<A, M, BlockKernel::fused, Attention>;
+    using Composed = Block<A, M, BlockKernel::composed, Attention>;
+    static_assert(Fused::is_fused && !Composed::is_fused);
+    Cpu cpu(threads, ScratchFill::nan), other(1, ScratchFill::nan);
+    Network<Fused> fused(cpu);
+    Network<Composed> composed(other);
+    test::randomize(*fused, 3);
+    test::randomize(*composed, 3);
+    prepare(cpu, *fused);
+    prepare(other, *composed);
+    typename Fused::State fused_state;
+    typename Composed::State composed_state;
+    auto x = random_features(1, H, W, A.embed_dim, 1);
+    const auto cond = random_features(Fused::condition_frames, H, W, A.embed_dim, 2);
+    for (int t = 0; t < frames; ++t) {
+        const auto noise = random_features(1, H, W, A.embed_dim, 10 + unsigned(t));
+        for (int p = 0; p < H * W; ++p)  // a rectangle in the lower right changes, more of it each time
+            if (p / W >= H / (t + 2) && p % W >= W / 3)
+                for (int c = 0; c < A.embed_dim; ++c)
+                    x.data()[p * A.embed_dim + c] += noise.data()[p * A.embed_dim + c];
+        Tensor<float, 4> y(1, H, W, A.embed_dim), expected(1, H, W, A.embed_dim);
+        const Reuse reuse = M.kind == MaskKind::none ? Reuse::none : t == 0 ? Reuse::start : Reuse::masked;
+        KeepProbe probe, expected_probe;
+        cpu.reset_work();
+        other.reset_work();
+        fused->forward(cpu, shift, x, cond, reuse, fused_state, y, probe);
+        composed->forward(other, shift, x, cond, reuse, composed_state, expected, expected_probe);
+        EXPECT_EQ(probe.keep, expected_probe.keep);
+        EXPECT_EQ(cpu.work().macs, other.work().macs);
+        EXPECT_EQ(cpu.work().dense_macs, other.work().dense_macs);
+        EXPECT_EQ(cpu.work().active_tokens, other.work().active_tokens);
+        double largest = 0, error = 0;
+        for (std::ptrdiff_t i = 0; i < y.size(); ++i) {
+            largest = std::max(largest, std::abs(double(expected.data()[i])));
+            const double e = std::abs(double(y.data()[i]) - double(expected.data()[i]));
+            if (!(e <= error)) error = e;
+        }
+        EXPECT_LE(error, float_rounding * largest) << H << " x " << W << " frame " << t;
+    }
+}
+
+constexpr MaskConfig learned{.kind = MaskKind::learned}, none{.kind = MaskKind::none};
+constexpr MaskConfig threshold{.kind = MaskKind::threshold, .threshold = 0.4f};
+constexpr AttentionConfig usual{.embed_dim = 24, .num_heads = 3};
+
+TEST(FusedBlock, EverySizeOfFrame) {
+    for (const auto [H, W] : {std::pair{1, 1}, {1, 9}, {8, 8}, {7, 17}, {16, 24}, {19, 8}}) {
+        compare<usual, threshold>(H, W, Shift::none, 1);
+        compare<usual, threshold>(H, W, Shift::half_window, 2);
+    }
+}
+TEST(FusedBlock, EveryMask) {
+    compare<usual, learned>(19, 22, Shift::half_window, 2, 5);
+    compare<usual, none>(19, 22, Shift::half_window, 3);
+    compare<usual, threshold>(19, 22, Shift::none, 3, 5);
+}
+TEST(FusedBlock, OtherWindows) {
+    compare<AttentionConfig{.embed_dim = 20, .num_heads = 4, .window = {3, 5, 5}}, threshold>(13, 16,
+                                                                                              Shift::half_window, 2);
+    compare<AttentionConfig{.embed_dim = 18, .num_heads = 3, .window = {2, 4, 6}}, threshold>(9, 11, Shift::half_window,
+                                                                                              1);
+    compare<AttentionConfig{.embed_dim = 8, .num_heads = 1, .window = {3, 2, 3}}, threshold>(9, 11, Shift::half_window,
+                                                                                             1);
+    compare<AttentionConfig{.embed_dim = 8, .num_heads = 2, .window = {3, 12, 10}}, threshold>(15, 33, Shift::none, 1);
+}
+TEST(FusedBlock, OtherWidths) {
+    compare<AttentionConfig{.embed_dim = 120, .num_heads = 6}, learned>(11, 19, Shift::half_window, 2);
+    compare<AttentionConfig{.embed_dim = 32, .num_heads = 2}, none>(11, 19, Shift::half_window, 2);
+    compare<AttentionConfig{.embed_dim = 7, .num_heads = 7, .qkv_bias = false}, threshold>(11, 19, Shift::none, 2);
+}
+TEST(FusedBlock, NoEarlierFrames) { compare<usual, threshold, IntraFrameAttention>(13, 18, Shift::half_window, 2); }
+
+}  // namespace
+}  // namespace mia
