@@ -133,7 +133,7 @@ TYPED_TEST(WindowAttentionOp, NothingActive) {
 
 #if defined(__SSE2__)
 TEST(WindowAttention, TheRegionPenaltyLeavesNoDenormals) {
-    using Panel = detail::AttentionPanel<float>;
+    using Panel = detail::AttentionPanel<float, detail::KvOrder::tokens_first>;
     constexpr int D = 3, N = 12, width = Panel::width;
     std::vector<float> kv(N * 2 * D, 0.5f), query(D * width, 0.25f), bias(N * width), scores(N * width), out(D * width);
     for (int i = 0; i < N * width; ++i)  // exp(-100) is 4e-44, a denormal
