@@ -10,7 +10,7 @@ using namespace mia;
 using namespace mia::bench;
 
 template <class Model>
-void run(benchmark::State& state, Cpu& cpu, int frames, WarmUp warm_up) {
+void run(benchmark::State& state, Cpu& cpu, int frames, int warm_up) {
     const auto model = random_network<Model>(cpu, MaskRule::keep_all);
     const auto clip = random_tensor({frames, height, width, 3}, 0, 1);
     Tensor<float, 4> out(frames, Model::scale * height, Model::scale * width, 3);
@@ -22,13 +22,12 @@ void run(benchmark::State& state, Cpu& cpu, int frames, WarmUp warm_up) {
 }
 
 template <class Model>
-void add(const std::string& name, int frames, WarmUp warm_up) {
+void add(const std::string& name, int frames, int warm_up) {
     for (const int threads : {1, 2})
         add_case("mia_vsr/" + name, threads,
                  [=](benchmark::State& state, Cpu& cpu) { run<Model>(state, cpu, frames, warm_up); });
 }
 [[maybe_unused]] const bool added =
-    (add<MiaVsrLite<>>("lite", 3, WarmUp::yes), add<MiaVsrTiny<>>("tiny", 2, WarmUp::no),
-     add<MiaVsrBase<>>("base", 2, WarmUp::no), true);
+    (add<MiaVsrLite<>>("lite", 3, 2), add<MiaVsrTiny<>>("tiny", 2, 0), add<MiaVsrBase<>>("base", 2, 0), true);
 
 }  // namespace

@@ -27,7 +27,7 @@ void run(benchmark::State& state, Cpu& cpu) {
     step(Reuse::start);
     measure(
         state, cpu, {.macs = double(groups_macs(config.block, {.keys = 3, .queries = 1}, Depth, 1, height, width))},
-        [&] { step(Reuse::masked); }, WarmUp::no);
+        [&] { step(Reuse::masked); }, 1);
 }
 [[maybe_unused]] const bool added = (add_case("residual_group/base", {1, 2}, run<base, 6>),
                                      add_case("residual_group/lite", {1, 2}, run<lite, 2>), true);

@@ -21,8 +21,7 @@ void run(benchmark::State& state, Cpu& cpu) {
                                           config.depths.groups(), height, width) +
                               conv_macs(C, C, 3, pixels);
     int step = 0;
-    measure(
-        state, cpu, {.macs = double(macs)}, [&] { branch->forward(cpu, stack, step++, kept, out); }, WarmUp::no);
+    measure(state, cpu, {.macs = double(macs)}, [&] { branch->forward(cpu, stack, step++, kept, out); });
 }
 [[maybe_unused]] const bool added =
     (add_case("swin_irfm/base", 2, run<mia_vsr_base>), add_case("swin_irfm/lite", {1, 2}, run<mia_vsr_lite>), true);

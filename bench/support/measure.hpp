@@ -17,7 +17,10 @@ struct Cost {
     double bytes = 0;  ///< of all inputs and outputs, each once; for ops that move memory and compute little
 };
 
-enum class WarmUp { yes, no };  ///< no: a call takes seconds, and what it does but once does not show
+/// A run that only proves that the cases run: nothing is warmed up, nothing repeated.
+inline bool is_short_run = false;
+inline constexpr int least_groups = 5;  ///< of a case, unless its calls take longer than `patience` together
+inline constexpr double patience = 2;   ///< seconds
 
 /// Times groups of calls, each against the machine's peak measured right before and right after it, so that a share is
 /// a ratio of neighbours in time; the median of the shares is reported.
@@ -45,6 +48,7 @@ public:
         if (cost_.macs > 0) shares_.push_back(2 * cost_.macs / time / ((peak + peak_) / 2));
         if (cost_.bytes > 0) copy_shares_.push_back(cost_.bytes / time / ((copy + copy_) / 2));
     }
+    int groups() const { return int(times_.size()); }
     void report(benchmark::State& state) {
         const double time = median(times_);
         state.counters["s"] = time;
@@ -73,10 +77,11 @@ private:
     std::vector<double> times_, shares_, copy_shares_;
 };
 
-/// The loop of every case: run() is one call.
+/// The loop of every case: run() is one call. Calls before the clock starts: the first one grows the backend's scratch,
+/// the second finds it in one new piece, the third is the steady state. Fewer where a call takes seconds.
 template <class F>
-void measure(benchmark::State& state, Cpu& cpu, Cost cost, F&& run, WarmUp warm_up = WarmUp::yes) {
-    if (warm_up == WarmUp::yes) run();
+void measure(benchmark::State& state, Cpu& cpu, Cost cost, F&& run, int warm_up_calls = 2) {
+    for (int i = 0; i < warm_up_calls && !is_short_run; ++i) run();
     Pace pace(cpu, cost);
     pace.start();
     for (auto _ : state) {
@@ -89,6 +94,12 @@ void measure(benchmark::State& state, Cpu& cpu, Cost cost, F&& run, WarmUp warm_
         }
     }
     pace.end_group();
+    const double start = seconds(0);
+    while (!is_short_run && pace.groups() < least_groups && seconds(0) - start < patience) {
+        run();
+        benchmark::ClobberMemory();
+        if (pace.is_due()) pace.end_group();
+    }
     pace.report(state);
 }
 
