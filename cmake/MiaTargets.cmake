@@ -1,9 +1,8 @@
-# The library's targets: mia::mia (Eigen and threads) and mia::video (adds FFmpeg's libraries). INTERFACE only: include
+# The library's targets: mia::mia (threads) and mia::video (adds FFmpeg's libraries). INTERFACE only: include
 # path, C++20 and dependencies, no warnings, optimisation or architecture flags.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-find_package(Eigen3 3.3 REQUIRED NO_MODULE)
 find_package(Threads REQUIRED)
 
 add_library(mia INTERFACE)
@@ -11,7 +10,7 @@ add_library(mia::mia ALIAS mia)
 target_compile_features(mia INTERFACE cxx_std_20)
 target_include_directories(mia INTERFACE
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-target_link_libraries(mia INTERFACE Eigen3::Eigen Threads::Threads)
+target_link_libraries(mia INTERFACE Threads::Threads)
 set(mia_targets mia)
 
 if(MIA_VIDEO)

@@ -1,6 +1,6 @@
 #pragma once
 
-/// All that a program on the CPU needs: backends, ops, modules, models, weights. Needs the standard library and Eigen.
+/// All that a program on the CPU needs: backends, ops, modules, models, weights. Needs the standard library alone.
 /// Video files are in mia/video (target mia::video).
 
 #include "mia/core/count.hpp"

@@ -290,7 +290,8 @@ TEST(Variants, AnyLegalWidthHeadsWindowAndDepths) {
 }
 TEST(Variants, AnySizeOfFramesAndClips) {
     Assembled<toy> variant;
-    for (const auto [T, H, W] : {std::array{1, 1, 1}, {2, 1, 9}, {3, 7, 2}, {1, 8, 8}, {2, 17, 1}})
+    constexpr int sizes[][3] = {{1, 1, 1}, {2, 1, 9}, {3, 7, 2}, {1, 8, 8}, {2, 17, 1}};
+    for (const auto& [T, H, W] : sizes)
         EXPECT_EQ(variant.run(test::random_clip(T, H, W)).size(), std::size_t(T) * 4 * H * 4 * W * 3);
 }
 TEST(Variants, WrongClipsAreErrors) {

@@ -76,7 +76,8 @@ constexpr MaskConfig threshold{.kind = MaskKind::threshold, .threshold = 0.4f};
 constexpr AttentionConfig usual{.embed_dim = 24, .num_heads = 3};
 
 TEST(FusedBlock, EverySizeOfFrame) {
-    for (const auto [H, W] : {std::pair{1, 1}, {1, 9}, {8, 8}, {7, 17}, {16, 24}, {19, 8}}) {
+    constexpr int sizes[][2] = {{1, 1}, {1, 9}, {8, 8}, {7, 17}, {16, 24}, {19, 8}};
+    for (const auto& [H, W] : sizes) {
         compare<usual, threshold>(H, W, Shift::none, 1);
         compare<usual, threshold>(H, W, Shift::half_window, 2);
     }
@@ -94,6 +95,7 @@ TEST(FusedBlock, OtherWindows) {
     compare<AttentionConfig{.embed_dim = 8, .num_heads = 1, .window = {3, 2, 3}}, threshold>(9, 11, Shift::half_window,
                                                                                              1);
     compare<AttentionConfig{.embed_dim = 8, .num_heads = 2, .window = {3, 12, 10}}, threshold>(15, 33, Shift::none, 1);
+    compare<AttentionConfig{.embed_dim = 4, .num_heads = 2, .window = {2, 40, 40}}, threshold>(9, 41, Shift::none, 1);
 }
 TEST(FusedBlock, OtherWidths) {
     compare<AttentionConfig{.embed_dim = 120, .num_heads = 6}, learned>(11, 19, Shift::half_window, 2);

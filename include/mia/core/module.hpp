@@ -167,7 +167,7 @@ public:
     M* operator->() { return module_.get(); }
     const M* operator->() const { return module_.get(); }
 
-    /// All parameters and buffers, in the order of the walk.
+    /// All parameters and buffers, in the order of the walk. Who writes here calls prepare() afterwards.
     View<Scalar, 1> flat() { return {buffer_.data(), {int(size_)}}; }
 
 private:

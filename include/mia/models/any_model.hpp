@@ -15,7 +15,7 @@ public:
     /// "mia_vsr_lite", for people.
     virtual std::string name() const = 0;
 
-    /// Factor of height and width, 2 to 4.
+    /// Factor of height and width, 1 or more.
     virtual int scale() const = 0;
 
     /// Whether a frame's result depends on later frames; false: no look-ahead is needed.

@@ -1,8 +1,21 @@
 #pragma once
+#include <concepts>
+
 #include "mia/models/spynet.hpp"
 #include "mia/ops/block_match/block_match.hpp"
 
 namespace mia {
+
+/// Flow of a clip's frames. A user's own type plugs in by meeting this:
+///   least_size: frames must have at least this height and width; smaller ones are padded before they come here
+///   forward(backend, ref, supp, flow): ref, supp (H, W, 3) in [0, 1] -> flow (H, W, 2) float in pixels, x then y: the
+///   content of ref at p is found in supp at p + flow(p)
+template <class F, class B>
+concept OpticalFlow = Module<F> &&
+    requires(const F& f, B& backend, View<const typename B::Scalar, 3> frame, View<float, 3> flow) {
+    { F::least_size } -> std::convertible_to<int>;
+    f.forward(backend, frame, frame, flow);
+};
 
 /// Flow by search: one whole-pixel vector per 8 x 8 patch (ops/block_match). All that patch alignment uses, exact
 /// integers on every backend, nothing to train. No parameters.

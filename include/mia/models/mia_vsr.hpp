@@ -22,9 +22,10 @@ struct MiaVsrConfig {
     MaskConfig mask = {};
     int mid_channels = 64;
     int scale = 4;
+    BlockKernel kernel = BlockKernel::fused;
 
     constexpr AttentionConfig attention() const { return {embed_dim, num_heads, window, qkv_bias}; }
-    constexpr BlockConfig block() const { return {attention(), mlp_ratio, mask}; }
+    constexpr BlockConfig block() const { return {attention(), mlp_ratio, mask, kernel}; }
     constexpr SwinIrfmConfig branch() const { return {block(), depths}; }
     constexpr UpsamplerConfig upsampler() const { return {embed_dim, mid_channels, scale}; }
 };
@@ -122,7 +123,7 @@ public:
     template <class Self, class Visit>
     static constexpr void each_member(Self& self, Visit&& visit) {
         visit("conv_first", self.conv_first_);
-        visit("spynet", self.flow_);
+        visit(flow_name(), self.flow_);
         visit("alignment", self.alignment_);
         for (int i = 0; i < C.directions.count; ++i)
             visit(std::string("patch_align.").append(C.directions.name(i)), self.branches_[std::size_t(i)]);
@@ -135,6 +136,14 @@ private:
             if (C.directions.value[i] == Direction::forward) return true;
         return false;
     }();
+
+    /// SpyNet's is the checkpoint's; the library's other flows have no parameters.
+    static constexpr const char* flow_name() {
+        if constexpr (requires { Flow::name; })
+            return Flow::name;
+        else
+            return "flow";
+    }
 
     static void check(View<const Scalar, 4> lqs, View<Scalar, 4> out) {
         const int T = lqs.extent(0), H = lqs.extent(1), W = lqs.extent(2);

@@ -41,9 +41,7 @@ struct ModelOptions {
     bool mask = true;  ///< false: never skip a token; for official files that hold a mask nobody trained
 };
 
-namespace detail {
-
-/// A model with its weights, backend and memory.
+/// A model of one type with its weights, backend and memory, as an AnyModel: for a Session or a program.
 template <class M>
 class RunningModel final : public AnyModel {
 public:
@@ -96,6 +94,8 @@ private:
     typename M::State state_;
     mutable Need last_need_;
 };
+
+namespace detail {
 
 /// Whether the file's tensors and metadata are those of the model.
 template <class M>
@@ -162,7 +162,7 @@ std::unique_ptr<AnyModel> open_model(const StateDict& file, const ModelOptions& 
     const auto consider = [&]<class Model>(const NamedModel<Model>& named) {
         names += text(names.empty() ? "" : ", ", named.name);
         if (!found && detail::fits<Model>(file, options))
-            found = std::make_unique<detail::RunningModel<Model>>(named.name, file, options);
+            found = std::make_unique<RunningModel<Model>>(named.name, file, options);
     };
     std::apply([&](const auto&... named) { (consider(named), ...); }, models);
     require(found != nullptr, file.source(), ": none of the models compiled in (", names,

@@ -1,6 +1,5 @@
 #pragma once
 #include <array>
-#include <concepts>
 #include <string>
 #include <tuple>
 
@@ -12,17 +11,6 @@
 #include "mia/ops/resize/resize.hpp"
 
 namespace mia {
-
-/// Flow of a clip's frames. A user's own type plugs in by meeting this:
-///   least_size: frames must have at least this height and width; smaller ones are padded before they come here
-///   forward(backend, ref, supp, flow): ref, supp (H, W, 3) in [0, 1] -> flow (H, W, 2) float in pixels, x then y: the
-///   content of ref at p is found in supp at p + flow(p)
-template <class F, class B>
-concept OpticalFlow = Module<F> &&
-    requires(const F& f, B& backend, View<const typename B::Scalar, 3> frame, View<float, 3> flow) {
-    { F::least_size } -> std::convertible_to<int>;
-    f.forward(backend, frame, frame, flow);
-};
 
 /// Channels between the convolutions of one level: {32, 64, 32, 16}. A zero ends the list.
 struct SpyNetChannels {

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <string>
@@ -28,26 +29,32 @@ struct Summary {
 
     /// A table for people; modules nested deeper than `depth` are in the sums of the outer ones.
     std::string text(int depth = 2) const {
-        char line[256];
+        char line[512];
         std::string out;
         const auto add = [&](const char* format, auto... values) {
             std::snprintf(line, sizeof line, format, values...);
             out += line;
         };
-        add("frames of %d x %d\n%-52s %-18s %12s %10s\n", width, height, "module", "result", "parameters",
+        int column = 6;  // as wide as the longest path that is shown
+        for (const SummaryRow& row : rows)
+            if (nesting(row) <= depth) column = std::max(column, int(row.path.size()));
+        add("frames of %d x %d\n%-*s  %-18s %12s %10s\n", width, height, column, "module", "result", "parameters",
             "GMAC/frame");
         for (const SummaryRow& row : rows) {
-            int nested = row.path.empty() ? 0 : 1;
-            for (const char c : row.path) nested += c == '.';
-            if (nested > depth) continue;
+            if (nesting(row) > depth) continue;
             std::string shape;
             for (const int extent : row.result) shape += (shape.empty() ? "" : " x ") + std::to_string(extent);
-            add("%-52s %-18s %12lld %10.3f\n", row.path.empty() ? "(all)" : row.path.c_str(), shape.c_str(),
+            add("%-*s  %-18s %12lld %10.3f\n", column, row.path.empty() ? "(all)" : row.path.c_str(), shape.c_str(),
                 static_cast<long long>(row.parameters), double(row.macs) / 1e9);
         }
         add("parameters %.1f MB; state of a branch %.1f MB; working memory for %d frames %.1f MB\n",
             double(parameter_bytes) / 1e6, double(state_bytes) / 1e6, frames, double(scratch_bytes) / 1e6);
         return out;
+    }
+
+private:
+    static int nesting(const SummaryRow& row) {
+        return row.path.empty() ? 0 : 1 + int(std::count(row.path.begin(), row.path.end(), '.'));
     }
 };
 
@@ -145,6 +152,7 @@ Summary summary(int height, int width, int frames = 5) {
         s.state_bytes = count.tensor_bytes();
     }
     for (const std::string& path : order) s.rows.push_back(by_path[path]);
+    if (!s.rows.empty()) s.rows[0].result = {M::scale * height, M::scale * width, 3};
     return s;
 }
 

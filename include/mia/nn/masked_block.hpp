@@ -43,8 +43,9 @@ public:
     static constexpr BlockConfig config = C;
     static constexpr int query_frames = Attn::query_frames, condition_frames = Attn::condition_frames;
 
-    static constexpr bool is_fused = has_fused_block<B> && C.kernel == BlockKernel::fused && query_frames == 1 &&
-                                     std::is_same_v<Attn, WindowAttention<C.attention, {condition_frames + 1, 1}, B>>;
+    static constexpr bool is_fused =
+        has_fused_block<B> && C.kernel == BlockKernel::fused && query_frames == 1 &&
+        std::is_same_v<Attn, WindowAttention<C.attention, WindowFrames{condition_frames + 1, 1}, B>>;
     static constexpr bool packs_members = is_fused;
 
     /// What the composition keeps from one frame to the next, in image layout (P = H * W pixels). Empty without a mask.

@@ -1,7 +1,7 @@
 #pragma once
 #include "mia/core/cpu.hpp"
-#include "mia/core/packed_product.hpp"
 #include "mia/ops/conv2d/conv2d.hpp"
+#include "mia/ops/packed_product.hpp"
 
 namespace mia {
 
@@ -52,7 +52,8 @@ void conv2d(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weigh
     const int H = x.extent(0), W = x.extent(1), I = weights.in_channels, O = weights.layout.N, k = weights.kernel_size;
     require(x.extent(2) == I && y.extent(2) == O && y.extent(0) == H && y.extent(1) == W, "conv2d: x ", shape_text(x),
             " and y ", shape_text(y), " do not fit a convolution of ", I, " to ", O, " channels");
-    require(activation != Activation::gelu || !residual.data, "conv2d: gelu with a residual is not offered; add it afterwards");
+    require(activation != Activation::gelu || !residual.data,
+            "conv2d: gelu with a residual is not offered; add it afterwards");
     const std::int64_t macs = std::int64_t(H) * W * weights.layout.K * O;
     cpu.record({"conv2d", &weights, macs, macs});
     const auto scope = cpu.scope();

@@ -61,14 +61,14 @@ inline constexpr bool has_fused_block<BasicCount<T>> = true;
 template <class T>
 struct PackedBlock<BasicCount<T>> {
     BlockShape shape{};
-    bool has_mask = false;
+    BlockParameters<T> parameters{};  ///< where they lie: tells which module inside the block does what
     bool ready = false;
 };
 
 template <class T>
 void pack_block(BasicCount<T>&, const BlockShape& shape, const BlockParameters<T>& p,
                 PackedBlock<BasicCount<T>>& packed) {
-    packed = {shape, p.mask != BlockMask::none, true};
+    packed = {shape, p, true};
 }
 
 template <class T>
@@ -82,12 +82,18 @@ void fused_block(BasicCount<T>& count, Shift, In<T, 3> x, In<T, 4>, const Packed
         state.pred_q.resize(count, grid.windows(), (s.window.tokens() + lanes - 1) / lanes * lanes * s.dim);
         state.sum.resize(count, grid.pixels(), s.dim);
     }
-    const auto record = [&](const char* op, std::int64_t macs) { count.record({op, &block, macs, macs}, y); };
-    record("keys and values", grid.windows() * N * 2 * C * C);
-    record("queries and projection", P * 2 * C * C);
-    record("attention", P * 2 * N * C);
-    record("mlp", P * 2 * C * s.hidden);
-    if (block.has_mask) record("predict_mask", P * C);
+    const BlockParameters<T>& p = block.parameters;
+    const auto record = [&](const char* op, const T* owner, std::int64_t macs) {
+        count.record({op, owner, macs, macs}, y);
+    };
+    record("keys and values", p.qkv_weight.data, grid.windows() * N * 2 * C * C);
+    record("queries", p.qkv_weight.data, P * C * C);
+    record("attention", p.bias_table.data, P * 2 * N * C);
+    record("projection", p.proj_weight.data, P * C * C);
+    record("fc1", p.fc1_weight.data, P * C * s.hidden);
+    record("fc2", p.fc2_weight.data, P * C * s.hidden);
+    if (reuse == Reuse::masked && p.mask == BlockMask::learned) record("predict_mask", p.predictor_weight.data, P * C);
+    count.record({"fused_block", &block, 0, 0}, y);
 }
 
 }  // namespace mia

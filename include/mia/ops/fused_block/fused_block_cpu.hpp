@@ -2,10 +2,10 @@
 #include <atomic>
 
 #include "mia/core/cpu.hpp"
-#include "mia/core/panel_product.hpp"
 #include "mia/core/transpose.hpp"
 #include "mia/ops/fused_block/fused_block.hpp"
 #include "mia/ops/layer_norm/layer_norm.hpp"
+#include "mia/ops/panel_product.hpp"
 
 namespace mia {
 
@@ -83,8 +83,6 @@ void pack_block(BasicCpu<T>&, const BlockShape& shape, const BlockParameters<T>&
 
 namespace detail {
 
-inline constexpr int most_window_tokens = 1024;  ///< of one frame
-
 /// One worker's way through a window inside the L2 cache: tokens in lanes from the gather to the scatter, so that
 /// linear maps broadcast weights, and LayerNorm, softmax and GELU are vertical. Masked tokens are dropped when the
 /// window is gathered: skipping is a smaller number of vectors.
@@ -118,7 +116,7 @@ public:
         hidden_ = take(width * s_.hidden);
         scores_ = take(N_ * width), picked_ = take(N_ * width);
         valid_ = take(Q);
-        pixel_ = take_ints(Q), lane_token_ = take_ints(Q), lane_pixel_ = take_ints(Q);
+        pixel_ = take_ints(Q), lane_token_ = take_ints(Q), lane_pixel_ = take_ints(Q), keep_ = take_ints(Q);
         // Lanes without a token compute on finite numbers, and nobody reads their results.
         for (T* p : {raw_, earlier_, residual_}) std::fill_n(p, Q * C, T(0));
         std::fill_n(picked_, N_ * width, T(0));
@@ -139,7 +137,7 @@ public:
         if (masked) predict(current_, pred_q + window * state_size);
         for (int n = 0; n < Q_; ++n) {
             const bool kept = pixel_[n] >= 0 && (!masked || keep_[n]);
-            if (pixel_[n] >= 0 && keep) keep[pixel_[n]] = masked ? keep_[n] : 1;
+            if (pixel_[n] >= 0 && keep) keep[pixel_[n]] = std::uint8_t(masked ? keep_[n] : 1);
             if (!kept) continue;
             lane_token_[active] = n;
             lane_pixel_[active++] = pixel_[n];
@@ -315,9 +313,8 @@ private:
     const int C_, N_, Q_;
     const std::ptrdiff_t kv_stride_;
     T *raw_, *current_, *earlier_, *normed_, *query_, *heads_, *residual_, *kv_, *hidden_, *scores_, *picked_, *valid_;
-    int *pixel_, *lane_token_, *lane_pixel_;
+    int *pixel_, *lane_token_, *lane_pixel_, *keep_;
     const T* shortcut_ = nullptr;
-    std::uint8_t keep_[most_window_tokens];
     bool padded_window_ = false;
 };
 

@@ -1,7 +1,7 @@
 #pragma once
 #include "mia/core/cpu.hpp"
-#include "mia/core/packed_product.hpp"
 #include "mia/ops/linear/linear.hpp"
+#include "mia/ops/packed_product.hpp"
 
 namespace mia {
 
@@ -24,7 +24,8 @@ void linear(BasicCpu<T>& cpu, In<T, 2> x, const PackedLinear<BasicCpu<T>>& weigh
     const int N = weights.layout.N, K = weights.layout.K;
     require(x.extent(1) == K && y.extent(1) == N && y.extent(0) == x.extent(0), "linear: x ", shape_text(x), " and y ",
             shape_text(y), " do not fit a map of ", K, " to ", N, " features");
-    require(activation != Activation::gelu || !residual.data, "linear: gelu with a residual is not offered; add it afterwards");
+    require(activation != Activation::gelu || !residual.data,
+            "linear: gelu with a residual is not offered; add it afterwards");
     const int M = rows.value ? *rows.value * rows.times : x.extent(0);
     cpu.record({"linear", &weights, std::int64_t(M) * N * K, std::int64_t(x.extent(0)) * N * K});
     // Pieces of rows that stay in L2 while the weights' panels pass; a multiple of the tile's height.

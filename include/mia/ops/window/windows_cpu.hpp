@@ -5,7 +5,8 @@
 namespace mia {
 
 template <class T>
-void select_rows(BasicCpu<T>& cpu, const WindowGrid& grid, int frames, View<const std::uint8_t, 3> keep, ActiveRows& rows) {
+void select_rows(BasicCpu<T>& cpu, const WindowGrid& grid, int frames, View<const std::uint8_t, 3> keep,
+                 ActiveRows& rows) {
     const int N = grid.window.tokens(), P = grid.pixels();
     int count = 0, windows = 0;
     for (int w = 0; w < grid.windows(); ++w) {

@@ -1,8 +1,8 @@
-#include "mia/core/micro_kernel.hpp"
+#include "mia/ops/packed_product.hpp"
 
 #include <gtest/gtest.h>
 
-#include "mia/core/packed_product.hpp"
+#include "mia/core/micro_kernel.hpp"
 #include "reference/numbers.hpp"
 
 namespace mia {
