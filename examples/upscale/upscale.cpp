@@ -34,7 +34,7 @@ enum ExitCode { done = 0, failed = 1, wrong_usage = 2, interrupted = 130 };
 struct Options {
     std::filesystem::path input, output;
     ModelRequest model;
-    bool quiet = false;
+    bool quiet = false, summary = false;
 };
 
 /// Ctrl-C: asks the run to stop and, because a model may take minutes for a chunk, ends the program after a moment
@@ -145,6 +145,13 @@ private:
     std::chrono::steady_clock::time_point shown_{};
 };
 
+/// What the model is and costs for frames of the input's size.
+void print_summary(const Options& options) {
+    const mia::VideoReader reader(options.input, {});
+    const auto model = choose_model(options.model);
+    std::printf("%s\n%s", model->name().c_str(), model->summary(reader.info().height, reader.info().width).c_str());
+}
+
 void upscale(const Options& options, Interrupt& interrupt, ProgressLine& line) {
     mia::VideoReader reader(options.input, {.keep_packets = true});
     const auto model = choose_model(options.model);
@@ -182,16 +189,17 @@ int main(int argc, char** argv) {
         "  upscale in.mkv out.mkv --weights my.safetensors --threads 8");
     std::string mask = "on";
     app.add_option("INPUT", options.input, "a video file, or a folder of PNG images")->required();
-    app.add_option("OUTPUT", options.output, ".mp4, .mov or .mkv; without an extension a folder of PNG images")
-        ->required();
+    app.add_option("OUTPUT", options.output, ".mp4, .mov or .mkv; without an extension a folder of PNG images");
     app.add_option("--weights", options.model.weights, "weights: .safetensors or .pth (default: built in)");
     app.add_option("--threads", options.model.threads, "threads of the model (default: one for each processor)")
         ->check(CLI::Range(1, 1024));
     app.add_option("--mask", mask, "off: compute every token, for weights with an unused mask (default: on)")
         ->check(CLI::IsMember({"on", "off"}));
     app.add_flag("--quiet", options.quiet, "nothing but errors on the terminal");
+    app.add_flag("--summary", options.summary, "print what the model is and costs for this input, and stop");
     try {
         app.parse(argc, argv);
+        if (options.output.empty() && !options.summary) throw CLI::RequiredError("OUTPUT");
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? done : wrong_usage;
     }
@@ -201,7 +209,10 @@ int main(int argc, char** argv) {
     Interrupt interrupt;
     ProgressLine line;
     try {
-        upscale(options, interrupt, line);
+        if (options.summary)
+            print_summary(options);
+        else
+            upscale(options, interrupt, line);
         return done;
     } catch (const mia::Cancelled&) {
         line.end();

@@ -28,6 +28,9 @@ public:
     /// Working memory in bytes of forward() on a clip of this size, clip and result not counted. Known beforehand.
     virtual std::size_t memory_bytes(int frames, int height, int width) const = 0;
 
+    /// A table of the model's modules for frames of this size: shapes, parameters, multiply-adds (models/summary.hpp).
+    virtual std::string summary(int, int) const { return {}; }
+
     /// Share of the tokens that the mask skipped in the last forward(), 0 to 1.
     virtual double skipped_share() const { return 0; }
 };

@@ -63,6 +63,7 @@ public:
         const Need n = need(frames, height, width);
         return n.scratch + n.state + std::size_t(cpu_.threads()) * worker_bytes;
     }
+    std::string summary(int height, int width) const override { return mia::summary<M>(height, width).text(); }
     double skipped_share() const override { return cpu_.work().skipped_share(); }
 
 private:

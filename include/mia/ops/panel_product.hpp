@@ -29,13 +29,19 @@ struct PackedRows {
 
 namespace detail {
 
+struct NothingBeforeATile {
+    MIA_INLINE void operator()(int) const {}
+};
+
 /// store(m, j, v): v = bias[m] + sum_k weight[m, k] panel[k, lanes of vector j], for all rows m and the first `vectors`
-/// vectors of a panel (K, width).
-template <class T, int Vectors, class Store>
-MIA_INLINE void panel_product_vectors(const PackedRows<T>& w, const T* panel, Store& store_vector) {
+/// vectors of a panel (K, width). before_tile(m) runs before the tile that begins at row m: a place to prefetch.
+template <class T, int Vectors, class Store, class BeforeTile>
+MIA_INLINE void panel_product_vectors(const PackedRows<T>& w, const T* panel, Store& store_vector,
+                                      BeforeTile& before_tile) {
     using namespace simd;
     constexpr std::ptrdiff_t width = panel_vectors * lanes<T>;
     each_tile(w.M, max_tile_rows(panel_vectors), [&](int m0, int height) MIA_INLINE_LAMBDA {
+        before_tile(m0);
         with_rows<max_tile_rows(panel_vectors)>(height, [&]<int Rows>() MIA_INLINE_LAMBDA {
             Vec<T> c[Rows][Vectors];
 #pragma GCC unroll 12
@@ -51,12 +57,12 @@ MIA_INLINE void panel_product_vectors(const PackedRows<T>& w, const T* panel, St
         });
     });
 }
-template <class T, class Store>
-void panel_product(const PackedRows<T>& w, const T* panel, int vectors, Store store_vector) {
+template <class T, class Store, class BeforeTile = NothingBeforeATile>
+void panel_product(const PackedRows<T>& w, const T* panel, int vectors, Store store_vector, BeforeTile before_tile = {}) {
     if (vectors == 1)
-        panel_product_vectors<T, 1>(w, panel, store_vector);
+        panel_product_vectors<T, 1>(w, panel, store_vector, before_tile);
     else
-        panel_product_vectors<T, 2>(w, panel, store_vector);
+        panel_product_vectors<T, 2>(w, panel, store_vector, before_tile);
 }
 
 /// y = (x - mean) / sqrt(var + eps) * weight + bias over the C rows of the first vectors of a panel (C, width), tokens

@@ -1,5 +1,8 @@
 #pragma once
 #include <atomic>
+#include <new>
+#include <type_traits>
+#include <utility>
 
 #include "mia/core/cpu.hpp"
 #include "mia/core/transpose.hpp"
@@ -94,7 +97,7 @@ public:
     static std::size_t scratch_bytes(const BlockShape& s) {
         const std::ptrdiff_t C = s.dim, N = s.keys(), Q = padded(s.window.tokens());
         return std::size_t((Q * C) * 7 + 2 * C * (N + width) + width * s.hidden + 2 * N * width + Q) * sizeof(T) +
-               std::size_t(4 * Q) * sizeof(int) + 16 * cache_line;
+               std::size_t(5 * Q) * sizeof(int) + 16 * cache_line;
     }
 
     BlockWorker(const PackedBlock<BasicCpu<T>>& block, const WindowGrid& grid, Arena& arena)
@@ -116,7 +119,7 @@ public:
         hidden_ = take(width * s_.hidden);
         scores_ = take(N_ * width), picked_ = take(N_ * width);
         valid_ = take(Q);
-        pixel_ = take_ints(Q), lane_token_ = take_ints(Q), lane_pixel_ = take_ints(Q), keep_ = take_ints(Q);
+        pixel_ = take_ints(Q), next_pixel_ = take_ints(Q), lane_token_ = take_ints(Q), lane_pixel_ = take_ints(Q), keep_ = take_ints(Q);
         // Lanes without a token compute on finite numbers, and nobody reads their results.
         for (T* p : {raw_, earlier_, residual_}) std::fill_n(p, Q * C, T(0));
         std::fill_n(picked_, N_ * width, T(0));
@@ -163,12 +166,29 @@ private:
     static int vectors(int count, int panel) { return count - panel * width > lanes ? 2 : 1; }
     std::ptrdiff_t panel_size() const { return std::ptrdiff_t(C_) * width; }
 
+    /// Where the window's tokens lie, and those of the next one, whose rows are fetched while this one is computed.
     void locate(int window) {
+        if (located_ == window)
+            std::swap(pixel_, next_pixel_);
+        else
+            grid_.pixels_of(window, pixel_);
+        located_ = window + 1 < grid_.windows() ? window + 1 : -1;
+        if (located_ >= 0) grid_.pixels_of(located_, next_pixel_);
         padded_window_ = false;
         for (int n = 0; n < Q_; ++n) {
-            pixel_[n] = grid_.pixel(window, n);
             valid_[n] = pixel_[n] >= 0 ? T(1) : T(0);
             padded_window_ |= pixel_[n] < 0;
+        }
+    }
+
+    /// Fetches into L2 the rows of an image that the next window will read: called before each of the tiles of K and V, a
+    /// share of the tokens each time, so that arithmetic hides the memory.
+    MIA_INLINE void prefetch(const T* image, int tile, int tiles) const {
+        if (located_ < 0) return;
+        for (int n = tile * Q_ / tiles; n < (tile + 1) * Q_ / tiles; ++n) {
+            if (next_pixel_[n] < 0) continue;
+            const T* row = image + std::ptrdiff_t(next_pixel_[n]) * C_;
+            for (int c = 0; c < C_; c += int(cache_line / sizeof(T))) __builtin_prefetch(row + c, 0, 2);
         }
     }
 
@@ -206,6 +226,7 @@ private:
 
     void attend(int window, const T* x, const T* cond, int active) {
         using namespace simd;
+        const int tiles_of_panel = ceil_div(2 * C_, max_tile_rows(panel_vectors)), tiles = panels(Q_) * tiles_of_panel;
         const std::ptrdiff_t image = std::ptrdiff_t(grid_.pixels()) * C_;
         for (int f = 0; f <= s_.condition_frames; ++f) {  // oldest first, the current frame last
             const T* tokens = current_;
@@ -217,9 +238,13 @@ private:
             // Lanes beyond a frame's last token are overwritten by the next frame.
             for (int p = 0; p < panels(Q_); ++p) {
                 T* to = kv_ + f * Q_ + p * width;
-                panel_product(w_.kv, tokens + p * panel_size(), vectors(Q_, p),
-                              [&](int m, int j, Vec<T> v)
-                                  MIA_INLINE_LAMBDA { store(to + m * kv_stride_ + j * lanes, v); });
+                const T* from = f < s_.condition_frames ? cond + f * image : x;
+                panel_product(
+                    w_.kv, tokens + p * panel_size(), vectors(Q_, p),
+                    [&](int m, int j, Vec<T> v) MIA_INLINE_LAMBDA { store(to + m * kv_stride_ + j * lanes, v); },
+                    [&](int m) MIA_INLINE_LAMBDA {
+                        prefetch(from, p * tiles_of_panel + m / max_tile_rows(panel_vectors), tiles);
+                    });
             }
         }
         const bool full = active == Q_, regions = grid_.has_regions(window);
@@ -313,9 +338,43 @@ private:
     const int C_, N_, Q_;
     const std::ptrdiff_t kv_stride_;
     T *raw_, *current_, *earlier_, *normed_, *query_, *heads_, *residual_, *kv_, *hidden_, *scores_, *picked_, *valid_;
-    int *pixel_, *lane_token_, *lane_pixel_, *keep_;
+    int *pixel_, *next_pixel_, *lane_token_, *lane_pixel_, *keep_;
+    int located_ = -1;  // the window that next_pixel_ belongs to
     const T* shortcut_ = nullptr;
     bool padded_window_ = false;
+};
+
+/// One object a thread for the length of a call, with that thread's scratch; the objects themselves lie in the scratch of
+/// the call.
+template <class Worker>
+class PerThread {
+    static_assert(std::is_trivially_destructible_v<Worker>);
+
+public:
+    template <class T, class Make>
+    PerThread(BasicCpu<T>& cpu, Make make) : count_(cpu.threads()) {
+        slots_ = reinterpret_cast<Slot*>(cpu.template scratch<std::byte>(count_ * int(sizeof(Slot))).data);
+        for (int i = 0; i < count_; ++i) {
+            Arena& arena = cpu.worker_scratch(i);
+            const auto position = arena.position();
+            new (slots_ + i) Slot{make(arena), &arena, position};
+        }
+    }
+    ~PerThread() {
+        for (int i = 0; i < count_; ++i) slots_[i].arena->release(slots_[i].position);
+    }
+    PerThread(const PerThread&) = delete;
+    PerThread& operator=(const PerThread&) = delete;
+    Worker& operator[](int index) { return slots_[index].worker; }
+
+private:
+    struct Slot {
+        Worker worker;
+        Arena* arena;
+        Arena::Position position;
+    };
+    Slot* slots_;
+    int count_;
 };
 
 }  // namespace detail
@@ -334,14 +393,13 @@ void fused_block(BasicCpu<T>& cpu, Shift shift, In<T, 3> x, In<T, 4> cond, const
     }
     std::atomic<std::int64_t> tokens = 0, windows = 0;
     cpu.reserve_worker_scratch(Worker::scratch_bytes(s));
+    const auto scope = cpu.scope();
+    detail::PerThread<Worker> workers(cpu, [&](Arena& arena) { return Worker(block, grid, arena); });
     cpu.parallel_for(grid.windows(), 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int index) {
-        Arena& arena = cpu.worker_scratch(index);
-        const ScratchScope scope(arena);
-        Worker worker(block, grid, arena);
         std::int64_t active = 0, busy = 0;
         for (std::ptrdiff_t w = begin; w < end; ++w) {
-            const int n =
-                worker.run(int(w), x.data, cond.data, reuse, state.pred_q.data(), state.sum.data(), y.data, keep.data);
+            const int n = workers[index].run(int(w), x.data, cond.data, reuse, state.pred_q.data(), state.sum.data(), y.data,
+                                             keep.data);
             active += n;
             busy += n > 0;
         }

@@ -4,6 +4,25 @@
 
 namespace mia {
 
+namespace detail {
+
+/// One output row, a = row mod r: activation by `slope`, plus `rest` if there is one. With R > 0 and Channels > 0 these are
+/// r and K, known to the compiler.
+template <int R, int Channels, class T>
+void shuffle_row(const T* in, int W, int r, int K, int a, T slope, const T* rest, T* out) {
+    if constexpr (R > 0) r = R;
+    if constexpr (Channels > 0) K = Channels;
+    in += a * r;
+    for (int j = 0; j < W; ++j, in += r * r * K)
+        for (int b = 0; b < r; ++b)
+            for (int k = 0; k < K; ++k) {
+                const T v = in[k * r * r + b];
+                *out++ = std::max(v, v * slope) + (rest ? *rest++ : T(0));
+            }
+}
+
+}  // namespace detail
+
 template <class T>
 void pixel_shuffle(BasicCpu<T>& cpu, In<T, 3> x, int factor, Out<T, 3> y, Activation activation = Activation::none,
                    In<T, 3> residual = {}) {
@@ -12,20 +31,13 @@ void pixel_shuffle(BasicCpu<T>& cpu, In<T, 3> x, int factor, Out<T, 3> y, Activa
             shape_text(x), " does not become y ", shape_text(y), " by a factor of ", r);
     require(activation != Activation::gelu, "pixel_shuffle: gelu is not offered here; use activate");
     const T slope = T(negative_slope(activation));
+    auto shuffle_row = detail::shuffle_row<0, 0, T>;
+    if (r == 4 && K == 3) shuffle_row = detail::shuffle_row<4, 3, T>;
+    if (r == 2 && K == 64) shuffle_row = detail::shuffle_row<2, 64, T>;
     cpu.parallel_for(r * H, 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        for (std::ptrdiff_t row = begin; row < end; ++row) {
-            const int a = int(row % r);
-            const T* in = x.data + row / r * W * r * r * K + a * r;
-            T* out = y.data + row * r * W * K;
-            const T* rest = residual.data ? residual.data + row * r * W * K : nullptr;
-            for (int j = 0; j < W; ++j)
-                for (int b = 0; b < r; ++b)
-                    for (int k = 0; k < K; ++k) {
-                        const T v = in[std::ptrdiff_t(j) * r * r * K + k * r * r + b];
-                        const std::ptrdiff_t at = std::ptrdiff_t(j * r + b) * K + k;
-                        out[at] = std::max(v, v * slope) + (rest ? rest[at] : T(0));
-                    }
-        }
+        for (std::ptrdiff_t row = begin; row < end; ++row)
+            shuffle_row(x.data + row / r * W * r * r * K, W, r, K, int(row % r), slope,
+                        residual.data ? residual.data + row * r * W * K : nullptr, y.data + row * r * W * K);
     });
 }
 

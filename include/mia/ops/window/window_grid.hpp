@@ -36,6 +36,18 @@ struct WindowGrid {
         return y < height && x < width ? y * width + x : -1;
     }
 
+    /// pixel(w, n) for all tokens of a window (of one frame), to[n].
+    MIA_HOST_DEVICE constexpr void pixels_of(int w, int* to) const {
+        const int padded_y = windows_y() * window.height, padded_x = windows_x() * window.width;
+        const int y0 = w / windows_x() * window.height + shift_y(), x0 = w % windows_x() * window.width + shift_x();
+        for (int i = 0; i < window.height; ++i)
+            for (int j = 0; j < window.width; ++j) {
+                const int y = y0 + i < padded_y ? y0 + i : y0 + i - padded_y;
+                const int x = x0 + j < padded_x ? x0 + j : x0 + j - padded_x;
+                *to++ = y < height && x < width ? y * width + x : -1;
+            }
+    }
+
     /// The region of a token: in a shifted block tokens of different regions are neighbours only because of the roll,
     /// and their scores get -100 (a finite number, as in the official code). 0 everywhere without a shift.
     MIA_HOST_DEVICE constexpr int region(int w, int n) const {
