@@ -58,7 +58,8 @@ MIA_INLINE void panel_product_vectors(const PackedRows<T>& w, const T* panel, St
     });
 }
 template <class T, class Store, class BeforeTile = NothingBeforeATile>
-void panel_product(const PackedRows<T>& w, const T* panel, int vectors, Store store_vector, BeforeTile before_tile = {}) {
+void panel_product(const PackedRows<T>& w, const T* panel, int vectors, Store store_vector,
+                   BeforeTile before_tile = {}) {
     if (vectors == 1)
         panel_product_vectors<T, 1>(w, panel, store_vector, before_tile);
     else

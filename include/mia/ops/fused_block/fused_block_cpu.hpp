@@ -119,7 +119,8 @@ public:
         hidden_ = take(width * s_.hidden);
         scores_ = take(N_ * width), picked_ = take(N_ * width);
         valid_ = take(Q);
-        pixel_ = take_ints(Q), next_pixel_ = take_ints(Q), lane_token_ = take_ints(Q), lane_pixel_ = take_ints(Q), keep_ = take_ints(Q);
+        pixel_ = take_ints(Q), next_pixel_ = take_ints(Q), lane_token_ = take_ints(Q), lane_pixel_ = take_ints(Q),
+        keep_ = take_ints(Q);
         // Lanes without a token compute on finite numbers, and nobody reads their results.
         for (T* p : {raw_, earlier_, residual_}) std::fill_n(p, Q * C, T(0));
         std::fill_n(picked_, N_ * width, T(0));
@@ -181,8 +182,8 @@ private:
         }
     }
 
-    /// Fetches into L2 the rows of an image that the next window will read: called before each of the tiles of K and V, a
-    /// share of the tokens each time, so that arithmetic hides the memory.
+    /// Fetches into L2 the rows of an image that the next window will read: called before each of the tiles of K and V,
+    /// a share of the tokens each time, so that arithmetic hides the memory.
     MIA_INLINE void prefetch(const T* image, int tile, int tiles) const {
         if (located_ < 0) return;
         for (int n = tile * Q_ / tiles; n < (tile + 1) * Q_ / tiles; ++n) {
@@ -344,8 +345,8 @@ private:
     bool padded_window_ = false;
 };
 
-/// One object a thread for the length of a call, with that thread's scratch; the objects themselves lie in the scratch of
-/// the call.
+/// One object a thread for the length of a call, with that thread's scratch; the objects themselves lie in the scratch
+/// of the call.
 template <class Worker>
 class PerThread {
     static_assert(std::is_trivially_destructible_v<Worker>);
@@ -398,8 +399,8 @@ void fused_block(BasicCpu<T>& cpu, Shift shift, In<T, 3> x, In<T, 4> cond, const
     cpu.parallel_for(grid.windows(), 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int index) {
         std::int64_t active = 0, busy = 0;
         for (std::ptrdiff_t w = begin; w < end; ++w) {
-            const int n = workers[index].run(int(w), x.data, cond.data, reuse, state.pred_q.data(), state.sum.data(), y.data,
-                                             keep.data);
+            const int n = workers[index].run(int(w), x.data, cond.data, reuse, state.pred_q.data(), state.sum.data(),
+                                             y.data, keep.data);
             active += n;
             busy += n > 0;
         }

@@ -6,8 +6,8 @@ namespace mia {
 
 namespace detail {
 
-/// One output row, a = row mod r: activation by `slope`, plus `rest` if there is one. With R > 0 and Channels > 0 these are
-/// r and K, known to the compiler.
+/// One output row, a = row mod r: activation by `slope`, plus `rest` if there is one. With R > 0 and Channels > 0 these
+/// are r and K, known to the compiler.
 template <int R, int Channels, class T>
 void shuffle_row(const T* in, int W, int r, int K, int a, T slope, const T* rest, T* out) {
     if constexpr (R > 0) r = R;
