@@ -25,7 +25,8 @@ std::string text(const Parts&... parts) {
     return out.str();
 }
 
-/// Throws Error(text(parts...)) unless `condition` holds; the text is made only then.
+/// Throws Error(text(parts...)) unless `condition` holds; the text is made only then, but the parts are evaluated
+/// always.
 template <class... Parts>
 void require(bool condition, const Parts&... parts) {
     if (!condition) [[unlikely]]

@@ -1,6 +1,6 @@
 #pragma once
 #include <cstddef>
-#include <string>
+#include <ostream>
 #include <type_traits>
 
 #if defined(__CUDACC__)
@@ -82,16 +82,22 @@ MIA_HOST_DEVICE constexpr View<T, 2> rows_of(View<T, Rank> x) {
     return {x.data, {int(rows), x.extents[Rank - 1]}};
 }
 
-/// "(180, 320, 120)", for messages.
-template <class T, int Rank>
-std::string shape_text(View<T, Rank> x) {
-    std::string s(1, '(');
-    for (int axis = 0; axis < Rank; ++axis) {
-        if (axis > 0) s += ", ";
-        s += std::to_string(x.extents[axis]);
+/// The extents of a view, written as "(180, 320, 120)" in messages. Not a string: checks pass it along in every call,
+/// and nothing may be allocated there.
+template <int Rank>
+struct ShapeText {
+    int extents[Rank];
+    friend std::ostream& operator<<(std::ostream& out, const ShapeText& shape) {
+        out << '(';
+        for (int axis = 0; axis < Rank; ++axis) out << (axis > 0 ? ", " : "") << shape.extents[axis];
+        return out << ')';
     }
-    s += ')';
-    return s;
+};
+template <class T, int Rank>
+ShapeText<Rank> shape_text(View<T, Rank> x) {
+    ShapeText<Rank> shape;
+    for (int axis = 0; axis < Rank; ++axis) shape.extents[axis] = x.extents[axis];
+    return shape;
 }
 
 template <class T, class U, int Rank>

@@ -178,8 +178,9 @@ inline std::string checkpoint_folder(const ZipArchive& archive) {
     std::optional<std::string> folder;
     for (const ZipArchive::Entry& entry : archive.entries()) {
         if (!entry.name.ends_with(pickle) || entry.name.find('/') != entry.name.size() - pickle.size()) continue;
-        require(!folder, archive.source(), ": the zip archive holds two checkpoints, in ", printable(*folder), " and ",
-                printable(entry.name), "\nSave them in two files.");
+        if (folder)
+            throw Error(text(archive.source(), ": the zip archive holds two checkpoints, in ", printable(*folder),
+                             " and ", printable(entry.name), "\nSave them in two files."));
         folder = std::string(entry.name.substr(0, entry.name.size() - pickle.size() + 1));
     }
     require(folder.has_value(), archive.source(), ": a zip archive with ", archive.entries().size(),
