@@ -5,6 +5,8 @@
 #include <numeric>
 #include <vector>
 
+#include "mia/core/error.hpp"
+
 namespace mia {
 namespace {
 
@@ -55,8 +57,8 @@ TEST(View, SizesBeyond32Bits) {
 TEST(View, ShapesInMessagesAndComparisons) {
     const View<const float, 3> a{nullptr, {180, 320, 120}};
     const View<float, 3> b{nullptr, {180, 320, 120}}, c{nullptr, {180, 320, 3}};
-    EXPECT_EQ(shape_text(a), "(180, 320, 120)");
-    EXPECT_EQ(shape_text(View<int, 1>{nullptr, {7}}), "(7)");
+    EXPECT_EQ(text(shape_text(a)), "(180, 320, 120)");
+    EXPECT_EQ(text(shape_text(View<int, 1>{nullptr, {7}})), "(7)");
     EXPECT_TRUE(same_shape(a, b));
     EXPECT_FALSE(same_shape(a, c));
 }
