@@ -183,7 +183,8 @@ TEST(LoadParameters, TheOfficialFilesFit) {
 }
 
 TEST(LoadParameters, AnUnusedMaskIsRefusedUnlessTheCallerKnows) {
-    const StateDict file = official(96, 6, {6}, true).dict();
+    const File official_file = official(96, 6, {6}, true);  // the dictionary looks into it
+    const StateDict file = official_file.dict();
     EXPECT_THAT(refusal<TinyUnmasked>(file), HasSubstr("attn.predmask.rnn.weight': unexpected"));
     EXPECT_EQ(refusal<TinyUnmasked>(file, {.prefix = "", .unused_mask = UnusedMask::ignore}), "loaded");
     EXPECT_THAT(refusal<MiaVsrTiny<>>(official(96, 6, {6}, false).dict()),
