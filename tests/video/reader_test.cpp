@@ -167,7 +167,7 @@ TEST_F(Reader, FolderOfImages) {
     MIA_NEEDS_FFMPEG();
     make(picture + "-start_number 7 -pix_fmt rgb24", "f%d.png");
     const VideoReader reader(folder);
-    EXPECT_TRUE(reader.info().is_folder);
+    EXPECT_EQ(reader.info().kind, SourceKind::images);
     EXPECT_EQ(reader.info().frame_count, 10);
     EXPECT_EQ(reader.info().width, 64);
     EXPECT_EQ(reader.streams(), nullptr);

@@ -21,17 +21,28 @@ struct VideoColor {
     bool operator==(const VideoColor&) const = default;
 };
 
-/// What is known of a video, or of a folder of images, before it is decoded.
+/// Where frames come from.
+enum class SourceKind {
+    file,    ///< a video file
+    images,  ///< a folder of images, or numbered images
+    pipe     ///< standard input or a named pipe: read once, from front to back, of unknown length
+};
+
+/// What is known of a video, or of a sequence of images, before it is decoded.
 struct VideoInfo {
     std::filesystem::path path;
-    bool is_folder = false;
-    int stream_index = -1;            ///< of the file's streams; -1 for a folder
+    SourceKind kind = SourceKind::file;
+    int stream_index = -1;            ///< of the file's streams; -1 for images
     int width = 0, height = 0;        ///< pixels
     AVRational time_base = {1, 25};   ///< seconds of one unit of a frame's pts and duration
     AVRational frame_rate = {25, 1};  ///< frames a second, the mean where it varies; 0/1 unknown
     std::int64_t frame_count = 0;     ///< 0 unknown; an estimate where the file does not count its frames
     double seconds = 0;               ///< 0 unknown
+    double start_seconds = 0;         ///< the part that is read begins here, counted from the first frame
+    double end_seconds = -1;          ///< and ends before this; negative: at the end
     AVPixelFormat pixel_format = AV_PIX_FMT_RGB24;
+    int bit_depth = 8;                        ///< of a sample as coded
+    bool interlaced = false;                  ///< as coded; what is read is progressive
     AVRational sample_aspect_ratio = {0, 1};  ///< 0: not stated
     VideoColor color;
     std::string codec;  ///< FFmpeg's name: "h264", "png"

@@ -46,7 +46,7 @@ public:
 
     /// The next frame; false after the last one. Error when the file is damaged, when it holds no frame at all, and
     /// when the size changes.
-    bool read(VideoFrame& frame) { return info_.is_folder ? read_image(frame) : read_file(frame); }
+    bool read(VideoFrame& frame) { return info_.kind == SourceKind::images ? read_image(frame) : read_file(frame); }
 
     /// The next of the other streams' packets met so far, in the file's order; its stream_index is the file's. False
     /// when there is none yet.
@@ -65,7 +65,7 @@ private:
         png_ = std::make_unique<PngReader>();
         VideoFrame first;
         png_->read(images_.front(), first);
-        info_.is_folder = true;
+        info_.kind = SourceKind::images;
         info_.width = first.width;
         info_.height = first.height;
         info_.frame_count = std::int64_t(images_.size());
@@ -150,6 +150,7 @@ private:
         if (stream.avg_frame_rate.num > 0) info_.frame_rate = stream.avg_frame_rate;
         info_.sample_aspect_ratio = av_guess_sample_aspect_ratio(file_.get(), &stream, nullptr);
         info_.pixel_format = AVPixelFormat(coded.format);
+        if (const auto* format = av_pix_fmt_desc_get(info_.pixel_format)) info_.bit_depth = format->comp[0].depth;
         if (stream.duration != AV_NOPTS_VALUE)
             info_.seconds = double(stream.duration) * av_q2d(stream.time_base);
         else if (file_->duration != AV_NOPTS_VALUE)
