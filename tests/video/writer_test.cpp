@@ -66,7 +66,7 @@ TEST_F(Writer, ContainersCodecsAndTags) {
     write_two("b.mp4", info);
     EXPECT_EQ(probe("b.mp4", "color_range,color_space,color_transfer,color_primaries"),
               "pc,smpte170m,smpte170m,smpte170m");
-    write_two("c.mkv", info, {.codec = VideoCodec::ffv1});
+    write_two("c.mkv", info, {.codec = "ffv1"});
     EXPECT_EQ(probe("c.mkv", "codec_name"), "ffv1");
     EXPECT_THAT(names(), ElementsAre("a.MKV", "a.mkv", "a.mov", "a.mp4", "b.mp4", "c.mkv"));
 }
@@ -115,7 +115,7 @@ TEST_F(Writer, PicturesSurviveTheEncoder) {
     // Flat colours: what differs is the rounding to 8 bits of Y'CbCr (0.0065, color_test.cpp) and, for h264, what the
     // encoder takes, which at crf 0 is nothing.
     for (const VideoWriterConfig& config :
-         {VideoWriterConfig{.crf = 0, .preset = "ultrafast"}, VideoWriterConfig{.codec = VideoCodec::ffv1}}) {
+         {VideoWriterConfig{.crf = 0, .preset = "ultrafast"}, VideoWriterConfig{.codec = "ffv1"}}) {
         const VideoInfo info = info_of(32, 32);
         VideoWriter writer(folder / "a.mkv", info, config);
         VideoFrame frame = frame_of(info, 0);

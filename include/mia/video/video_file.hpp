@@ -10,20 +10,9 @@
 #include "mia/video/color.hpp"
 #include "mia/video/ffmpeg.hpp"
 #include "mia/video/frame.hpp"
+#include "mia/video/writer_config.hpp"
 
 namespace mia {
-
-enum class VideoCodec {
-    h264,  ///< libx264, lossy, plays everywhere
-    ffv1   ///< lossless but for the rounding to 8 bits of Y'CbCr; for .mkv
-};
-
-struct VideoWriterConfig {
-    VideoCodec codec = VideoCodec::h264;
-    double crf = 16;                ///< h264: 0 lossless, 16 hard to tell from it, 23 x264's default, 51 worst
-    std::string preset = "medium";  ///< h264: x264's ultrafast ... veryslow
-    int threads = 0;                ///< of the encoder; 0: as it likes. The bytes of the output may depend on it
-};
 
 namespace detail {
 
@@ -88,7 +77,9 @@ private:
     };
 
     void open_encoder(const VideoWriterConfig& config) {
-        const char* wanted = config.codec == VideoCodec::h264 ? "libx264" : "ffv1";
+        const char* wanted = config.codec == "ffv1" ? "ffv1" : "libx264";
+        const double crf = config.crf.value_or(16);
+        const std::string preset = config.preset.empty() ? "medium" : config.preset;
         const AVCodec* codec = avcodec_find_encoder_by_name(wanted);
         require(codec != nullptr, name_, ": FFmpeg's libraries have no encoder ", wanted,
                 ". Install a build of them that has it, or write PNG images.");
@@ -107,13 +98,12 @@ private:
         encoder_->chroma_sample_location = color_.chroma_location;
         encoder_->thread_count = config.threads;
         if ((file_->oformat->flags & AVFMT_GLOBALHEADER) != 0) encoder_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
-        if (config.codec == VideoCodec::h264) {
-            av_check(av_opt_set_double(encoder_->priv_data, "crf", config.crf, 0), name_, ": crf ", config.crf);
-            av_check(av_opt_set(encoder_->priv_data, "preset", config.preset.c_str(), 0), name_, ": preset ",
-                     config.preset);
+        if (config.codec != "ffv1") {
+            av_check(av_opt_set_double(encoder_->priv_data, "crf", crf, 0), name_, ": crf ", crf);
+            av_check(av_opt_set(encoder_->priv_data, "preset", preset.c_str(), 0), name_, ": preset ", preset);
         }
         av_check(avcodec_open2(encoder_.get(), codec, nullptr), name_, ": the encoder ", wanted, " does not take ",
-                 info_.width, " x ", info_.height, " with preset \"", config.preset, "\"");
+                 info_.width, " x ", info_.height, " with preset \"", preset, "\"");
 
         picture_ = make_frame();
         picture_->width = info_.width;

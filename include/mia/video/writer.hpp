@@ -97,6 +97,16 @@ public:
         if (file_ != nullptr) file_->write(packet);
     }
 
+    /// Frames that an earlier, interrupted run has finished: the first frame to be written is this one. 0 without one.
+    std::int64_t frames_done() const { return 0; }
+
+    /// Makes what was written since the last call an encoded segment of its own that a later run can start from. Where
+    /// the calls are must depend on the input alone, or a resumed run would not have the bytes of an uninterrupted one.
+    void end_chunk() {}
+
+    /// Whether something stays on the disk when the writer is destroyed without finish(), for a later run to resume.
+    bool resumable() const { return false; }
+
     /// Completes the output and gives it its name.
     void finish() {
         require(count_ > 0, path_.string(), ": no frame was written, there is no output. Give at least one frame.");
