@@ -13,8 +13,8 @@ extern const unsigned long mia_default_weights_size;
 }
 
 std::unique_ptr<mia::AnyModel> choose_model(const ModelRequest& request) {
-    const int threads = request.threads > 0 ? request.threads : std::max(1, int(std::thread::hardware_concurrency()));
-    const mia::ModelOptions options{.threads = threads, .mask = request.mask};
+    mia::ModelOptions options = request.options;
+    if (options.threads == 0) options.threads = std::max(1, int(std::thread::hardware_concurrency()));
     if (!request.weights.empty()) return mia::open_model(mia::read_state_dict(request.weights), options);
     const std::span bytes(reinterpret_cast<const std::byte*>(mia_default_weights), mia_default_weights_size);
     return mia::open_model(mia::parse_safetensors(bytes, "the built-in weights"), options);

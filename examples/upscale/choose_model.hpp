@@ -6,9 +6,8 @@
 
 /// What the command line says about the model.
 struct ModelRequest {
-    std::filesystem::path weights;  ///< empty: the built-in default
-    int threads = 0;                ///< 0: one for each processor
-    bool mask = true;               ///< skip the tokens that the weights' mask predictor allows to skip
+    std::filesystem::path weights;            ///< empty: the built-in default
+    mia::ModelOptions options{.threads = 0};  ///< 0 threads: one for each processor
 };
 
 /// The model that the weights belong to, ready to run. In a file of its own: it compiles every model there is.

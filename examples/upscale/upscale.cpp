@@ -191,7 +191,7 @@ int main(int argc, char** argv) {
     app.add_option("INPUT", options.input, "a video file, or a folder of PNG images")->required();
     app.add_option("OUTPUT", options.output, ".mp4, .mov or .mkv; without an extension a folder of PNG images");
     app.add_option("--weights", options.model.weights, "weights: .safetensors or .pth (default: built in)");
-    app.add_option("--threads", options.model.threads, "threads of the model (default: one for each processor)")
+    app.add_option("--threads", options.model.options.threads, "threads of the model (default: one for each processor)")
         ->check(CLI::Range(1, 1024));
     app.add_option("--mask", mask, "off: compute every token, for weights with an unused mask (default: on)")
         ->check(CLI::IsMember({"on", "off"}));
@@ -203,7 +203,7 @@ int main(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? done : wrong_usage;
     }
-    options.model.mask = mask == "on";
+    if (mask == "off") options.model.options.mask = mia::MaskUse::off;
 
     mia::silence_ffmpeg();
     Interrupt interrupt;

@@ -23,7 +23,7 @@ constexpr std::tuple models{NamedModel<MiaVsrTiny<>>{"tiny"}, NamedModel<MiaVsrL
 
 TEST(OpenModel, KnowsTheSmallModelByItsFile) {
     const auto file = read_safetensors(MIA_MODELS "/mia_lite.safetensors");
-    const auto model = open_model(file, {.threads = 2, .mask = true}, models);
+    const auto model = open_model(file, {.threads = 2}, models);
     EXPECT_EQ(model->name(), "lite");
     EXPECT_NE(model->summary(8, 8).find("158912"), std::string::npos);
     Tensor<float, 4> clip(1, 5, 3, 3), out(1, 20, 12, 3);

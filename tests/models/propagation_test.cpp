@@ -19,7 +19,7 @@ TEST(Directions, NamesCountEachDirection) {
     EXPECT_EQ(published.name(1), "forward_1");
     EXPECT_EQ(published.name(2), "backward_2");
     EXPECT_EQ(published.name(3), "forward_2");
-    static_assert(published.has_backward() && !directions(Direction::forward).has_backward());
+    static_assert(published.has(Direction::backward) && !directions(Direction::forward).has(Direction::backward));
 }
 
 /// Keeps what it is given; its result is the stack's last frame times 2 plus the step.
@@ -63,7 +63,7 @@ void stacks_follow_the_specification(Direction direction, int frames_of_stack, i
     RecordingBranch branch;
     RecordingBranch::State state;
     Order probe;
-    propagate(cpu, branch, PatchAlignment<>(), 5, direction, frames_of_stack,
+    propagate(cpu, branch, PatchAlignment<>(), 5, direction, T, frames_of_stack,
               View<const float, 4>{x.data(), {T, H, W, C}}, View<const float, 4>{f.data(), {T - 1, H, W, 2}}, state,
               View<float, 4>{out.data(), {T, H, W, C}}, probe);
 
@@ -151,8 +151,9 @@ struct LiteralIia {
         for (int t = 0; t < T; ++t) conv_first.forward(cpu, lqs[t], features[t]);
         for (int i = 0; i < 4; ++i) {
             Branch::State state;
-            propagate(cpu, branches[i], PatchAlignment<>(), i, Direction::backward, 3, View<const float, 4>(features),
-                      View<const float, 4>(i % 2 == 0 ? backward : forward), state, next, NoProbe());
+            propagate(cpu, branches[i], PatchAlignment<>(), i, Direction::backward, T, 3,
+                      View<const float, 4>(features), View<const float, 4>(i % 2 == 0 ? backward : forward), state,
+                      next, NoProbe());
             for (int t = 0; t < T; ++t)  // a forward branch's results stay in the order of processing
                 copy(cpu, rows_of(View<const float, 3>(next[i % 2 == 0 ? t : T - 1 - t])), rows_of(features[t]));
         }

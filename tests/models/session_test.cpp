@@ -27,9 +27,10 @@ public:
     int scale() const override { return 2; }
     bool bidirectional() const override { return bidirectional_; }
     std::size_t memory_bytes(int frames, int, int) const override { return 1000u * std::size_t(frames); }
-    void forward(View<const float, 4> clip, View<float, 4> out) override {
+    void forward(View<const float, 4> clip, int first_frame, View<float, 4> out, mia::ModelObserver*) override {
         calls.push_back(clip.extent(0));
-        for (int t = 0; t < out.extent(0); ++t) {
+        for (int n = 0; n < out.extent(0); ++n) {
+            const int t = first_frame + n;
             const int first = std::max(0, t - reach_);
             const int last = bidirectional_ ? std::min(clip.extent(0) - 1, t + reach_) : t;
             for (int y = 0; y < out.extent(1); ++y)
@@ -37,7 +38,7 @@ public:
                     for (int c = 0; c < 3; ++c) {
                         float sum = 0;
                         for (int s = first; s <= last; ++s) sum += clip(s, y / 2, x / 2, c);
-                        out(t, y, x, c) = sum / float(last - first + 1);
+                        out(n, y, x, c) = sum / float(last - first + 1);
                     }
         }
         if (poison) poison(out);

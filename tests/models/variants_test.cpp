@@ -180,7 +180,7 @@ TEST(Variants, ForwardOnlyHasNoLookAhead) {
     Assembled<with_directions(directions(Direction::forward, Direction::forward))> variant;
     const auto whole = variant.run(clip()), first = variant.run(part_of(clip(), 0, 2));
     EXPECT_EQ(frame_of(whole, 4, 1), frame_of(first, 2, 1));
-    EXPECT_FALSE(decltype(variant)::Model::config.directions.has_backward());
+    EXPECT_FALSE(decltype(variant)::Model::config.directions.has(mia::Direction::backward));
 }
 TEST(Variants, BackwardOnlyHasNoPast) {
     Assembled<with_directions(directions(Direction::backward))> variant;

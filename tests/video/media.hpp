@@ -110,11 +110,12 @@ public:
     int scale() const override { return scale_; }
     bool bidirectional() const override { return true; }
     std::size_t memory_bytes(int, int, int) const override { return 0; }
-    void forward(View<const float, 4> clip, View<float, 4> out) override {
+    using AnyModel::forward;
+    void forward(View<const float, 4> clip, int first, View<float, 4> out, ModelObserver*) override {
         for (int t = 0; t < out.extent(0); ++t)
             for (int y = 0; y < out.extent(1); ++y)
                 for (int x = 0; x < out.extent(2); ++x)
-                    for (int c = 0; c < 3; ++c) out(t, y, x, c) = clip(t, y / scale_, x / scale_, c);
+                    for (int c = 0; c < 3; ++c) out(t, y, x, c) = clip(first + t, y / scale_, x / scale_, c);
     }
 
 private:

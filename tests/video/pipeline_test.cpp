@@ -140,8 +140,8 @@ TEST(Pipeline, FramesWithoutNumbersEndIt) {
     FakeSink sink;
     struct Broken : Repeat {
         using Repeat::Repeat;
-        void forward(View<const float, 4> clip, View<float, 4> out) override {
-            Repeat::forward(clip, out);
+        void forward(View<const float, 4> clip, int first, View<float, 4> out, ModelObserver* observer) override {
+            Repeat::forward(clip, first, out, observer);
             out(0, 0, 0, 0) = std::nanf("");
         }
     } model(2);

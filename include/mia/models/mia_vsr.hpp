@@ -74,36 +74,40 @@ public:
     static constexpr int scale = C.scale;
     static constexpr int least_size =
         Flow::least_size;  ///< smaller frames are padded by repeating the edge, the result cropped
+    static constexpr bool uses_backward_flow = C.directions.has(Direction::backward);  ///< then it looks ahead
+    static constexpr bool uses_forward_flow = C.directions.has(Direction::forward);
 
     /// What the recurrence carries inside a branch; kept by the caller only to save its memory from clip to clip.
     using State = typename Branch::State;
 
-    /// lqs: (T, H, W, 3) RGB in [0, 1], any T, H, W >= 1 -> out: (T, scale H, scale W, 3), neither clamped nor rounded.
-    /// Each clip is on its own.
+    /// What a running clip carries from frame to frame, for a model without look-ahead; see step().
+    struct Stream {
+        int steps = 0;  ///< frames so far
+        std::array<typename Branch::State, std::size_t(C.directions.count)> state;
+        Tensor<Scalar, 3, B> frame, next_frame;  ///< the last one, and room to change over
+        Tensor<float, 4, B> flows;               ///< of the last steps, in turn
+        std::array<Tensor<Scalar, 4, B>, std::size_t(C.directions.count)> results;  ///< likewise
+    };
+
+    /// lqs: (T, H, W, 3) RGB in [0, 1], any T, H, W >= 1 -> out: (N, scale H, scale W, 3), the results of frames first
+    /// ... first + N - 1, neither clamped nor rounded; what only the other frames need is left out. Each clip is on its
+    /// own.
     template <class Probe = NoProbe>
-    void forward(B& backend, View<const Scalar, 4> lqs, View<Scalar, 4> out, State& state, Probe&& probe = {}) const {
-        check(lqs, out);
+    void forward(B& backend, View<const Scalar, 4> lqs, View<Scalar, 4> out, State& state, Probe&& probe = {},
+                 int first = 0) const {
+        check(lqs, first, out);
         const auto scope = backend.scope();
         const int T = lqs.extent(0), H = std::max(lqs.extent(1), least_size), W = std::max(lqs.extent(2), least_size);
         const auto frames = pad(backend, lqs, H, W);
         const bool padded = frames.data != lqs.data;
-        const auto result = padded ? backend.scratch(T, scale * H, scale * W, 3) : out;
-        const int pairs = std::max(T - 1, 0);
-        const auto backward = backend.template scratch<float>(C.directions.has_backward() ? pairs : 0, H, W, 2);
-        const auto forward_flows = backend.template scratch<float>(has_forward ? pairs : 0, H, W, 2);
-        for (int i = 0; i < pairs; ++i) {
-            if constexpr (C.directions.has_backward()) {
-                flow_.forward(backend, frames[i], frames[i + 1], backward[i]);
-                probe.flow(i, i + 1, View<const float, 3>(backward[i]));
-            }
-            if constexpr (has_forward) {
-                flow_.forward(backend, frames[i + 1], frames[i], forward_flows[i]);
-                probe.flow(i + 1, i, View<const float, 3>(forward_flows[i]));
-            }
-        }
-        run(backend, frames, {backward, forward_flows}, result, state, probe);
+        const auto result = padded ? backend.scratch(out.extent(0), scale * H, scale * W, 3) : out;
+        const int pairs = T - 1;
+        const auto backward = backend.template scratch<float>(uses_backward_flow ? pairs : 0, H, W, 2);
+        const auto onward = backend.template scratch<float>(uses_forward_flow ? pairs : 0, H, W, 2);
+        flows(backend, frames, backward, onward, probe);
+        run(backend, frames, {backward, onward}, first, result, state, probe);
         if (padded)
-            for (int t = 0; t < T; ++t) crop_image(backend, result[t], out[t]);
+            for (int t = 0; t < out.extent(0); ++t) crop_image(backend, result[t], out[t]);
     }
     void forward(B& backend, View<const Scalar, 4> lqs, View<Scalar, 4> out) const {
         State state;
@@ -113,11 +117,83 @@ public:
     /// With the flows given; H, W >= 5 (patch alignment's least).
     template <class Probe = NoProbe>
     void forward(B& backend, View<const Scalar, 4> lqs, const ClipFlows& flows, View<Scalar, 4> out, State& state,
-                 Probe&& probe = {}) const {
-        check(lqs, out);
-        check_flow(lqs, flows.backward, C.directions.has_backward(), "backward");
-        check_flow(lqs, flows.forward, has_forward, "forward");
-        run(backend, lqs, flows, out, state, probe);
+                 Probe&& probe = {}, int first = 0) const {
+        check(lqs, first, out);
+        check_flow(lqs, flows.backward, uses_backward_flow, "backward");
+        check_flow(lqs, flows.forward, uses_forward_flow, "forward");
+        run(backend, lqs, flows, first, out, state, probe);
+    }
+
+    /// The flows that forward() computes. lqs: (T, H, W, 3), H, W >= least_size -> backward, forward: (T - 1, H, W, 2),
+    /// each only where some branch uses it (uses_backward_flow, uses_forward_flow).
+    template <class Probe = NoProbe>
+    void flows(B& backend, View<const Scalar, 4> lqs, View<float, 4> backward, View<float, 4> forward,
+               Probe&& probe = {}) const {
+        for (int i = 0; i + 1 < lqs.extent(0); ++i) {
+            if constexpr (uses_backward_flow) {
+                flow_.forward(backend, lqs[i], lqs[i + 1], backward[i]);
+                probe.flow(i, i + 1, View<const float, 3>(backward[i]));
+            }
+            if constexpr (uses_forward_flow) {
+                flow_.forward(backend, lqs[i + 1], lqs[i], forward[i]);
+                probe.flow(i + 1, i, View<const float, 3>(forward[i]));
+            }
+        }
+    }
+
+    /// The next frame of a running clip, for models all of whose branches go forward: lq (H, W, 3) -> out (scale H,
+    /// scale W, 3), the same numbers as forward() gives for the whole clip. `stream.steps = 0` begins a new clip; all
+    /// frames of one have the same size.
+    template <class Probe = NoProbe>
+    void step(B& backend, View<const Scalar, 3> lq, View<Scalar, 3> out, Stream& stream, Probe&& probe = {}) const {
+        static_assert(!uses_backward_flow, "MiaVsr: step() is for models without look-ahead; a branch goes backward");
+        const View<const Scalar, 4> clip{lq.data, {1, lq.extent(0), lq.extent(1), lq.extent(2)}};
+        check(clip, 0, {out.data, {1, out.extent(0), out.extent(1), out.extent(2)}});
+        const auto scope = backend.scope();
+        const int H = std::max(lq.extent(0), least_size), W = std::max(lq.extent(1), least_size);
+        constexpr int frames = C.window.frames;
+        const int step = stream.steps;
+        require(step == 0 || (stream.frame.extent(0) == H && stream.frame.extent(1) == W), "MiaVsr: frame ", step,
+                " of the clip is ", lq.extent(1), " x ", lq.extent(0),
+                ", another size than those before it. Set stream.steps = 0 to begin a new clip.");
+        const auto place = [](int s) { return s % frames; };
+
+        stream.next_frame.resize(backend, H, W, 3);
+        stream.flows.resize(backend, frames, H, W, 2);
+        const View<const Scalar, 3> frame = stream.next_frame.view();
+        if (H == lq.extent(0) && W == lq.extent(1))
+            copy(backend, rows_of(lq), rows_of(stream.next_frame.view()));
+        else
+            pad_replicate(backend, lq, stream.next_frame.view());
+        if (step > 0) {
+            const auto flow = stream.flows.view()[place(step)];
+            flow_.forward(backend, frame, View<const Scalar, 3>(stream.frame.view()), flow);
+            probe.flow(step, step - 1, View<const float, 3>(flow));
+        }
+        const auto first = backend.scratch(H, W, C.embed_dim);
+        conv_first_.forward(backend, frame, first);
+        probe.features(-1, step, first);
+        View<const Scalar, 3> features = first;
+        for (int i = 0; i < C.directions.count; ++i) {
+            auto& results = stream.results[std::size_t(i)];
+            results.resize(backend, frames, H, W, C.embed_dim);
+            const auto result = results.view()[place(step)];
+            probe.step(i, step, step);
+            propagate_step(
+                backend, branches_[std::size_t(i)], alignment_, step, frames, features,
+                [&](int age) { return View<const Scalar, 3>(results.view()[place(step - age)]); },
+                [&](int age) { return View<const float, 3>(stream.flows.view()[place(step - age + 1)]); },
+                stream.state[std::size_t(i)], result, probe);
+            probe.features(i, step, result);
+            features = result;
+        }
+        const bool padded = H != lq.extent(0) || W != lq.extent(1);
+        const auto whole = padded ? backend.scratch(scale * H, scale * W, 3) : out;
+        upsampler_.forward(backend, features, frame, whole);
+        if (padded) crop_image(backend, whole, out);
+        probe.result(step, out);
+        std::swap(stream.frame, stream.next_frame);
+        ++stream.steps;
     }
 
     template <class Self, class Visit>
@@ -131,12 +207,6 @@ public:
     }
 
 private:
-    static constexpr bool has_forward = [] {
-        for (int i = 0; i < C.directions.count; ++i)
-            if (C.directions.value[i] == Direction::forward) return true;
-        return false;
-    }();
-
     /// SpyNet's is the checkpoint's; the library's other flows have no parameters.
     static constexpr const char* flow_name() {
         if constexpr (requires { Flow::name; })
@@ -145,13 +215,14 @@ private:
             return "flow";
     }
 
-    static void check(View<const Scalar, 4> lqs, View<Scalar, 4> out) {
-        const int T = lqs.extent(0), H = lqs.extent(1), W = lqs.extent(2);
+    static void check(View<const Scalar, 4> lqs, int first, View<Scalar, 4> out) {
+        const int T = lqs.extent(0), H = lqs.extent(1), W = lqs.extent(2), N = out.extent(0);
         require(T >= 1 && H >= 1 && W >= 1 && lqs.extent(3) == 3, "MiaVsr: a clip of shape ", shape_text(lqs),
                 " came in; give (frames, height, width, 3), each at least 1, RGB in [0, 1]");
-        require(out.extent(0) == T && out.extent(1) == scale * H && out.extent(2) == scale * W && out.extent(3) == 3,
-                "MiaVsr: the result has shape ", shape_text(out), "; for this clip give (", T, ", ", scale * H, ", ",
-                scale * W, ", 3)");
+        require(first >= 0 && N >= 1 && N <= T - first && out.extent(1) == scale * H && out.extent(2) == scale * W &&
+                    out.extent(3) == 3,
+                "MiaVsr: the result for frames from ", first, " on has shape ", shape_text(out),
+                "; for this clip give (", T - first, " or fewer, ", scale * H, ", ", scale * W, ", 3)");
     }
     static void check_flow(View<const Scalar, 4> lqs, View<const float, 4> flow, bool used, const char* name) {
         if (!used) return;
@@ -169,23 +240,35 @@ private:
     }
 
     template <class Probe>
-    void run(B& backend, View<const Scalar, 4> lqs, const ClipFlows& flows, View<Scalar, 4> out, State& state,
-             Probe&& probe) const {
+    void run(B& backend, View<const Scalar, 4> lqs, const ClipFlows& flows, int first, View<Scalar, 4> out,
+             State& state, Probe&& probe) const {
         const auto scope = backend.scope();
         const int T = lqs.extent(0), H = lqs.extent(1), W = lqs.extent(2);
+        // Of each branch's result, the frames that the next one reads.
+        std::array<int, std::size_t(C.directions.count)> steps;
+        int begin = first, end = first + out.extent(0);
+        for (int i = C.directions.count; i-- > 0;) {
+            const bool onward = C.directions.value[i] == Direction::forward;
+            (onward ? begin : end) = onward ? 0 : T;
+            steps[std::size_t(i)] = end - begin;
+        }
         // A branch reads one and writes the other.
         auto features = backend.scratch(T, H, W, C.embed_dim), next = backend.scratch(T, H, W, C.embed_dim);
-        for (int t = 0; t < T; ++t) {
+        for (int t = begin; t < end; ++t) {
             conv_first_.forward(backend, lqs[t], features[t]);
             probe.features(-1, t, features[t]);
         }
         for (int i = 0; i < C.directions.count; ++i) {
             const Direction direction = C.directions.value[i];
-            propagate(backend, branches_[std::size_t(i)], alignment_, i, direction, C.window.frames, features,
-                      direction == Direction::forward ? flows.forward : flows.backward, state, next, probe);
+            propagate(backend, branches_[std::size_t(i)], alignment_, i, direction, steps[std::size_t(i)],
+                      C.window.frames, features, direction == Direction::forward ? flows.forward : flows.backward,
+                      state, next, probe);
             std::swap(features, next);
         }
-        for (int t = 0; t < T; ++t) upsampler_.forward(backend, features[t], lqs[t], out[t]);
+        for (int n = 0; n < out.extent(0); ++n) {
+            upsampler_.forward(backend, features[first + n], lqs[first + n], out[n]);
+            probe.result(first + n, out[n]);
+        }
     }
 
     Conv2d<Conv2dConfig{.in_channels = 3, .out_channels = C.embed_dim}, B> conv_first_;

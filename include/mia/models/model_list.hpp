@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <numeric>
 #include <set>
 #include <string>
 #include <tuple>
@@ -21,24 +22,21 @@ struct NamedModel {
     const char* name;
 };
 
-/// The models that programs have compiled in: the published ones, with and without mask, and the small default.
-inline constexpr MiaVsrConfig without_mask(MiaVsrConfig config) {
-    config.mask = {.kind = MaskKind::none};
+/// The models that programs have compiled in: the published ones, with and without mask, and the small default, also
+/// with a mask set by hand.
+inline constexpr MiaVsrConfig with_mask(MiaVsrConfig config, MaskKind kind) {
+    config.mask = {.kind = kind};
     return config;
 }
 inline constexpr std::tuple shipped_models{
     NamedModel<MiaVsrLite<>>{"mia_vsr_lite"},
+    NamedModel<MiaVsr<with_mask(mia_vsr_lite, MaskKind::threshold), Cpu, LiteParts>>{"mia_vsr_lite, mask by hand"},
     NamedModel<MiaVsrBase<>>{"mia_vsr_base"},
-    NamedModel<MiaVsr<without_mask(mia_vsr_base)>>{"mia_vsr_base without mask"},
+    NamedModel<MiaVsr<with_mask(mia_vsr_base, MaskKind::none)>>{"mia_vsr_base without mask"},
     NamedModel<MiaVsrSmall<>>{"mia_vsr_small"},
-    NamedModel<MiaVsr<without_mask(mia_vsr_small)>>{"mia_vsr_small without mask"},
+    NamedModel<MiaVsr<with_mask(mia_vsr_small, MaskKind::none)>>{"mia_vsr_small without mask"},
     NamedModel<MiaVsrTiny<>>{"mia_vsr_tiny"},
-    NamedModel<MiaVsr<without_mask(mia_vsr_tiny)>>{"mia_vsr_tiny without mask"},
-};
-
-struct ModelOptions {
-    int threads = 1;
-    bool mask = true;  ///< false: never skip a token; for official files that hold a mask nobody trained
+    NamedModel<MiaVsr<with_mask(mia_vsr_tiny, MaskKind::none)>>{"mia_vsr_tiny without mask"},
 };
 
 /// A model of one type with its weights, backend and memory, as an AnyModel: for a Session or a program.
@@ -48,51 +46,158 @@ public:
     RunningModel(std::string name, const StateDict& file, const ModelOptions& options)
         : name_(std::move(name)), cpu_(options.threads), model_(cpu_) {
         load_parameters(*model_, file,
-                        {.prefix = "", .unused_mask = options.mask ? UnusedMask::refuse : UnusedMask::ignore});
+                        {.prefix = "",
+                         .unused_mask = options.mask == MaskUse::as_trained ? UnusedMask::refuse : UnusedMask::ignore});
+        if constexpr (M::config.mask.kind == MaskKind::threshold)
+            for_each_module(*model_, [&](const std::string&, auto& module) {
+                if constexpr (requires { module.set_threshold(options.threshold); })
+                    module.set_threshold(options.threshold);
+            });
         prepare(cpu_, *model_);
     }
     std::string name() const override { return name_; }
     int scale() const override { return M::scale; }
-    bool bidirectional() const override { return M::config.directions.has_backward(); }
-    void forward(View<const float, 4> clip, View<float, 4> out) override {
-        cpu_.reserve_scratch(need(clip.extent(0), clip.extent(1), clip.extent(2)).scratch);
-        cpu_.reset_work();
-        model_->forward(cpu_, clip, out, state_);
+    bool bidirectional() const override { return M::uses_backward_flow; }
+
+    using AnyModel::forward;
+    void forward(View<const float, 4> clip, int first, View<float, 4> out, ModelObserver* observer) override {
+        const Need& n = need({Run::clip, clip.extent(0), clip.extent(1), clip.extent(2), first, out.extent(0)});
+        model_->forward(cpu_, clip, out, state_, start(n, observer), first);
     }
     std::size_t memory_bytes(int frames, int height, int width) const override {
-        const Need n = need(frames, height, width);
-        return n.scratch + n.state + std::size_t(cpu_.threads()) * worker_bytes;
+        return bytes(need({Run::clip, frames, height, width, 0, frames}));
     }
+
+    bool uses_backward_flow() const override { return M::uses_backward_flow; }
+    bool uses_forward_flow() const override { return M::uses_forward_flow; }
+    void flows(View<const float, 4> clip, View<float, 4> backward, View<float, 4> forward) override {
+        require(clip.extent(1) >= M::least_size && clip.extent(2) >= M::least_size, name_, ": frames of ",
+                clip.extent(2), " x ", clip.extent(1), " are too small for flows of their own, the least is ",
+                M::least_size, " x ", M::least_size, ". Run the model on whole frames.");
+        Observed unseen = start(need({Run::flows, clip.extent(0), clip.extent(1), clip.extent(2), 0, 0}), nullptr);
+        model_->flows(cpu_, clip, backward, forward, unseen);
+    }
+    std::size_t flow_memory_bytes(int frames, int height, int width) const override {
+        return bytes(need({Run::flows, frames, height, width, 0, 0}));
+    }
+    void forward_with_flows(View<const float, 4> clip, const ClipFlows& flows, int first, View<float, 4> out,
+                            ModelObserver* observer) override {
+        const Need& n = need({Run::given_flows, clip.extent(0), clip.extent(1), clip.extent(2), first, out.extent(0)});
+        model_->forward(cpu_, clip, flows, out, state_, start(n, observer), first);
+    }
+    std::size_t tile_memory_bytes(int frames, int height, int width) const override {
+        return bytes(need({Run::given_flows, frames, height, width, 0, frames}));
+    }
+    int tile_unit() const override { return std::lcm(8, std::lcm(M::config.window.height, M::config.window.width)); }
+
+    void step(View<const float, 3> frame, bool is_first, View<float, 3> out, ModelObserver* observer) override {
+        if constexpr (M::uses_backward_flow) {
+            AnyModel::step(frame, is_first, out, observer);
+        } else {
+            const Need& n = need({Run::step, 1, frame.extent(0), frame.extent(1), 0, 1});
+            if (is_first) stream_.steps = 0;
+            model_->step(cpu_, frame, out, stream_, start(n, observer));
+        }
+    }
+    std::size_t step_memory_bytes(int height, int width) const override {
+        if constexpr (M::uses_backward_flow)
+            return AnyModel::step_memory_bytes(height, width);
+        else
+            return bytes(need({Run::step, 1, height, width, 0, 1}));
+    }
+
     std::string summary(int height, int width) const override { return mia::summary<M>(height, width).text(); }
     double skipped_share() const override { return cpu_.work().skipped_share(); }
 
 private:
     static constexpr std::size_t worker_bytes = std::size_t(1) << 20;  // a thread's scratch for one window
 
-    struct Need {
-        std::array<int, 3> shape{};
-        std::size_t scratch = 0, state = 0;
+    struct Run {
+        enum Kind { none, clip, given_flows, flows, step } kind = none;
+        int frames = 0, height = 0, width = 0, first = 0, results = 0;
+        bool operator==(const Run&) const = default;
     };
-    /// What a clip of this size takes, counted by the model's own forward.
-    Need need(int frames, int height, int width) const {
-        const std::array<int, 3> shape{frames, height, width};
-        if (last_need_.shape == shape) return last_need_;
+    struct Need {
+        std::size_t scratch = 0, state = 0;
+        std::int64_t macs = 0;
+    };
+
+    /// Tells the observer, if there is one.
+    struct Observed : NoProbe {
+        ModelObserver* observer;
+        const Cpu& cpu;
+        std::int64_t macs;
+
+        Observed(ModelObserver* to, const Cpu& backend, std::int64_t all) : observer(to), cpu(backend), macs(all) {}
+        void flow(int from, int to, View<const float, 3> flow) {
+            if (observer) observer->flow(from, to, flow);
+        }
+        void step(int branch, int step, int frame) {
+            if (observer) observer->step(branch, step, frame);
+        }
+        void mask(View<const std::uint8_t, 3> keep) {
+            if (observer) observer->mask(keep.data ? keep[0] : View<const std::uint8_t, 2>{});
+        }
+        template <class Features>
+        void features(int, int, const Features&) {
+            report();
+        }
+        template <class Result>
+        void result(int, const Result&) {
+            report();
+        }
+        void report() {
+            if (observer && macs > 0) observer->progress(double(cpu.work().dense_macs) / double(macs));
+        }
+    };
+
+    Observed start(const Need& n, ModelObserver* observer) {
+        cpu_.reserve_scratch(n.scratch);
+        cpu_.reset_work();
+        return {observer, cpu_, n.macs};
+    }
+    std::size_t bytes(const Need& n) const { return n.scratch + n.state + std::size_t(cpu_.threads()) * worker_bytes; }
+
+    /// What a run takes, counted by the model's own code. Of views without data only the shapes are read.
+    const Need& need(const Run& run) const {
+        if (last_run_ == run) return last_need_;
         using OnCount = typename M::template On<Count>;
         Count setup, count;
         Network<OnCount, Count> model(setup);
         prepare(setup, *model);
-        View<const float, 4> clip{nullptr, {frames, height, width, 3}};
-        View<float, 4> out{nullptr, {frames, M::scale * height, M::scale * width, 3}};
+        const View<const float, 4> clip{nullptr, {run.frames, run.height, run.width, 3}};
+        const View<float, 4> out{nullptr, {run.results, M::scale * run.height, M::scale * run.width, 3}};
         typename OnCount::State state;
-        model->forward(count, clip, out, state);
-        last_need_ = {shape, count.scratch_peak(), count.tensor_bytes()};
+        if (run.kind == Run::clip) model->forward(count, clip, out, state, NoProbe{}, run.first);
+        const View<float, 4> flows{nullptr, {run.frames - 1, run.height, run.width, 2}};
+        if (run.kind == Run::given_flows)
+            model->forward(count, clip, ClipFlows{flows, flows}, out, state, NoProbe{}, run.first);
+        if (run.kind == Run::flows) model->flows(count, clip, flows, flows);
+        if constexpr (!M::uses_backward_flow)
+            if (run.kind == Run::step) {
+                typename OnCount::Stream stream;
+                for (int t = 0; t < M::config.window.frames; ++t) model->step(count, clip[0], out[0], stream);
+            }
+        last_run_ = run;
+        last_need_ = {count.scratch_peak(), count.tensor_bytes(), count.macs()};
         return last_need_;
+    }
+
+    struct NoStream {};
+    template <class Model>
+    static auto stream_type() {
+        if constexpr (Model::uses_backward_flow)
+            return NoStream{};
+        else
+            return typename Model::Stream{};
     }
 
     std::string name_;
     Cpu cpu_;
     Network<M> model_;
     typename M::State state_;
+    decltype(stream_type<M>()) stream_;
+    mutable Run last_run_;
     mutable Need last_need_;
 };
 
@@ -101,12 +206,14 @@ namespace detail {
 /// Whether the file's tensors and metadata are those of the model.
 template <class M>
 bool fits(const StateDict& file, const ModelOptions& options) {
-    if (!options.mask && M::config.mask.kind != MaskKind::none) return false;
+    constexpr MaskKind mask = M::config.mask.kind;
+    if (options.mask == MaskUse::off && mask != MaskKind::none) return false;
+    if ((options.mask == MaskUse::by_hand) != (mask == MaskKind::threshold)) return false;
     const auto own = model_metadata<M>();
     for (const auto& [key, value] : file.metadata()) {
         const bool is_mask = key.starts_with("mask");
         const auto at = own.find(key);
-        if (at != own.end() && at->second != value && !(is_mask && !options.mask)) return false;
+        if (at != own.end() && at->second != value && !(is_mask && options.mask != MaskUse::as_trained)) return false;
     }
     const auto shapes = std::make_unique<const M>();  // unbound: names and shapes are all that is asked
     std::set<std::string> known;
@@ -116,7 +223,7 @@ bool fits(const StateDict& file, const ModelOptions& options) {
         const TensorEntry* entry = file.find(name);
         fit &= entry ? std::ranges::equal(entry->shape, parameter.shape) : !parameter.is_trained;
     });
-    const UnusedMask unused = options.mask ? UnusedMask::refuse : UnusedMask::ignore;
+    const UnusedMask unused = options.mask == MaskUse::as_trained ? UnusedMask::refuse : UnusedMask::ignore;
     for (const TensorEntry& entry : file.entries()) fit &= known.contains(entry.name) || is_unused(entry.name, unused);
     return fit;
 }
@@ -169,7 +276,10 @@ std::unique_ptr<AnyModel> open_model(const StateDict& file, const ModelOptions& 
     require(found != nullptr, file.source(), ": none of the models compiled in (", names,
             ") has these tensors; the file looks like ", detail::look_of(file),
             "\nUse a file of one of these models; for one of your own, give open_model a list with its type",
-            options.mask ? "; if the file holds a mask that was never trained, switch the mask off." : ".");
+            options.mask == MaskUse::as_trained
+                ? "; if the file holds a mask that was never trained, switch the mask off."
+            : options.mask == MaskUse::by_hand ? "; a mask set by hand is there for mia_vsr_lite only."
+                                               : ".");
     return found;
 }
 

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "mia/models/alignment.hpp"
+#include "mia/models/clip_flows.hpp"
 #include "mia/nn/swin_irfm.hpp"
 
 namespace mia {
@@ -17,9 +18,9 @@ struct Directions {
     int count = 0;
     Direction value[most] = {};
 
-    constexpr bool has_backward() const {
+    constexpr bool has(Direction direction) const {
         for (int i = 0; i < count; ++i)
-            if (value[i] == Direction::backward) return true;
+            if (value[i] == direction) return true;
         return false;
     }
     /// Name in the checkpoint: the n-th of its direction, backward_1, forward_1, backward_2, ...
@@ -39,54 +40,60 @@ constexpr Directions directions(D... d) {
     return {int(sizeof...(D)), {d...}};
 }
 
-/// The flows of a clip of T frames: backward[i] from frame i to i + 1, forward[i] from frame i + 1 to i;
-/// (T - 1, H, W, 2) float, in pixels. Only those that the model's directions use need data.
-struct ClipFlows {
-    View<const float, 4> backward, forward;
-};
+/// One step of a branch: aligns the results of the steps before to the current frame and stacks them, oldest first,
+/// current last. Older ones move by the sum of flows, each warped to where the newer one leads. While fewer are there,
+/// the oldest is repeated; in step 0 the current frame stands for all.
+///   current: (H, W, C); earlier(age): (H, W, C), the result of step - age; flow(age): (H, W, 2), from the frame of
+///   step - age + 1 to the frame of step - age -> out: (H, W, C)
+template <class Branch, class Alignment, class B, class Earlier, class Flow, class Probe>
+void propagate_step(B& backend, const Branch& branch, const Alignment& alignment, int step, int frames_of_stack,
+                    View<const typename B::Scalar, 3> current, Earlier&& earlier, Flow&& flow_of,
+                    typename Branch::State& state, View<typename B::Scalar, 3> out, Probe&& probe) {
+    const auto scope = backend.scope();
+    const int H = current.extent(0), W = current.extent(1), C = current.extent(2);
+    const auto stack = backend.scratch(frames_of_stack, H, W, C);
+    // Taken in every step, used from the third on: then each step takes the same.
+    const auto further = backend.template scratch<float>(H, W, 2);
+    const auto sums = backend.template scratch<float>(frames_of_stack, H, W, 2);
+    View<const float, 3> flow{};
+    for (int age = 1; age < frames_of_stack; ++age) {
+        const auto place = stack[frames_of_stack - 1 - age];
+        if (step == 0) {
+            copy(backend, rows_of(current), rows_of(place));
+        } else if (age > step) {
+            copy(backend, rows_of(stack[frames_of_stack - age]), rows_of(place));
+        } else {
+            if (age == 1) {
+                flow = flow_of(1);
+            } else {  // where the newer flow leads, the older frame's flow goes on
+                flow_warp(backend, flow_of(age), flow, Padding::zeros, further);
+                add_flows(backend, flow, further, sums[age]);
+                flow = sums[age];
+            }
+            alignment.forward(backend, earlier(age), flow, place);
+        }
+    }
+    copy(backend, rows_of(current), rows_of(stack[frames_of_stack - 1]));
+    branch.forward(backend, stack, step, state, out, probe);
+}
 
-/// Runs one branch over a clip. Frames are processed in the branch's order; step j aligns the results of the steps
-/// j - 1, j - 2, ... to the current frame and stacks them, oldest first, current last. Older ones move by the sum of
-/// flows, each warped to where the newer one leads. While fewer are there, the oldest is repeated; in the first step
-/// the current frame stands for all. in: (T, H, W, C), flows: of the branch's direction, (T - 1, H, W, 2) -> out: (T,
-/// H, W, C), both by frame number.
+/// Runs one branch over the first `steps` frames of a clip in the branch's order. in: (T, H, W, C), flows: of the
+/// branch's direction, (T - 1, H, W, 2) -> out: (T, H, W, C), both by frame number; frames not reached are left alone.
 template <class Branch, class Alignment, class B, class Probe>
 void propagate(B& backend, const Branch& branch, const Alignment& alignment, int branch_number, Direction direction,
-               int frames_of_stack, View<const typename B::Scalar, 4> in, View<const float, 4> flows,
+               int steps, int frames_of_stack, View<const typename B::Scalar, 4> in, View<const float, 4> flows,
                typename Branch::State& state, View<typename B::Scalar, 4> out, Probe&& probe) {
-    const int T = in.extent(0), H = in.extent(1), W = in.extent(2), C = in.extent(3);
-    const auto frame_of = [&](int step) { return direction == Direction::forward ? step : T - 1 - step; };
-    // From the frame of step j to the frame of step j - 1.
-    const auto flow_of = [&](int step) { return flows[direction == Direction::forward ? step - 1 : T - 1 - step]; };
-    for (int step = 0; step < T; ++step) {
-        const auto scope = backend.scope();
-        const auto stack = backend.scratch(frames_of_stack, H, W, C);
-        // Taken in every step, used from the third on: then each step takes the same.
-        const auto further = backend.template scratch<float>(H, W, 2);
-        const auto sums = backend.template scratch<float>(frames_of_stack, H, W, 2);
-        const auto current = in[frame_of(step)];
-        probe.step(branch_number, step, frame_of(step));
-        View<const float, 3> flow{};
-        for (int age = 1; age < frames_of_stack; ++age) {
-            const auto place = stack[frames_of_stack - 1 - age];
-            if (step == 0) {
-                copy(backend, rows_of(current), rows_of(place));
-            } else if (age > step) {
-                copy(backend, rows_of(stack[frames_of_stack - age]), rows_of(place));
-            } else {
-                if (age == 1) {
-                    flow = flow_of(step);
-                } else {  // where the newer flow leads, the older frame's flow goes on
-                    flow_warp(backend, flow_of(step - age + 1), flow, Padding::zeros, further);
-                    add_flows(backend, flow, further, sums[age]);
-                    flow = sums[age];
-                }
-                alignment.forward(backend, out[frame_of(step - age)], flow, place);
-            }
-        }
-        copy(backend, rows_of(current), rows_of(stack[frames_of_stack - 1]));
-        branch.forward(backend, stack, step, state, out[frame_of(step)], probe);
-        probe.features(branch_number, frame_of(step), out[frame_of(step)]);
+    const int T = in.extent(0);
+    const bool onward = direction == Direction::forward;
+    const auto frame_of = [&](int step) { return onward ? step : T - 1 - step; };
+    for (int step = 0; step < steps; ++step) {
+        const int frame = frame_of(step);
+        probe.step(branch_number, step, frame);
+        propagate_step(
+            backend, branch, alignment, step, frames_of_stack, in[frame],
+            [&](int age) { return View<const typename B::Scalar, 3>(out[frame_of(step - age)]); },
+            [&](int age) { return flows[onward ? step - age : T - 1 - step + age - 1]; }, state, out[frame], probe);
+        probe.features(branch_number, frame, out[frame]);
     }
 }
 

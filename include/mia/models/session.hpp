@@ -136,18 +136,18 @@ private:
         // The last window has nothing after it, so all of its frames are results.
         const int delivered = full ? config_.chunk_frames : fresh;
         const auto clip = input().slice(0, held_);
-        const auto results = output().slice(0, held_);
-        model_.forward(clip, results);
-        for (int t = context_; t < context_ + delivered; ++t)
-            check(results[t], pulled_ + t - context_, "the model's output");
-        next_result_ = context_;
-        results_end_ = context_ + delivered;
+        const auto results = output().slice(0, delivered);
+        model_.forward(clip, context_, results, nullptr);
+        for (int t = 0; t < delivered; ++t) check(results[t], pulled_ + t, "the model's output");
+        next_result_ = 0;
+        results_end_ = delivered;
 
-        const int kept_from = std::max(0, results_end_ - config_.context_frames);
+        const int results_in_clip = context_ + delivered;
+        const int kept_from = std::max(0, results_in_clip - config_.context_frames);
         const std::ptrdiff_t frame_size = clip.size() / held_;
         std::copy(clip.data + kept_from * frame_size, clip.data + clip.size(), input_.get());
         held_ -= kept_from;
-        context_ = results_end_ - kept_from;
+        context_ = results_in_clip - kept_from;
     }
 
     template <class T>

@@ -35,7 +35,15 @@ public:
         if constexpr (M.kind == MaskKind::learned)
             predict_mask(backend, q, previous, weight_.view(), bias_.view(), keep);
         else
-            threshold_mask(backend, q, previous, M.threshold, keep);
+            threshold_mask(backend, q, previous, threshold_, keep);
+    }
+
+    /// Of MaskKind::threshold; M.threshold until it is set. To be set before the weights are packed.
+    float threshold() const { return threshold_; }
+    void set_threshold(float threshold) {
+        require(threshold >= 0, "MaskPredictor: a threshold of ", threshold,
+                " was given; a mean of absolute values is ", "compared with it, give 0 or more");
+        threshold_ = threshold;
     }
 
     View<const Scalar, 2> weight() const { return weight_.view(); }
@@ -52,6 +60,7 @@ public:
 private:
     Parameter<B, 1, C> weight_;
     Parameter<B, 1> bias_;
+    float threshold_ = M.threshold;
 };
 
 }  // namespace mia

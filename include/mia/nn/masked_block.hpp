@@ -93,7 +93,7 @@ public:
                                                .fc2_bias = mlp_.fc2().bias(),
                                                .predictor_bias = mask_.bias(),
                                                .mask = mask,
-                                               .threshold = C.mask.threshold},
+                                               .threshold = mask_.threshold()},
                        packed_);
         }
     }
@@ -105,7 +105,7 @@ public:
     static constexpr void each_member(Self& self, Visit&& visit) {
         visit("norm1", self.norm1_);
         visit("attn", self.attn_);
-        if constexpr (C.mask.kind == MaskKind::learned) visit("attn.predmask", self.mask_);
+        if constexpr (C.mask.kind != MaskKind::none) visit("attn.predmask", self.mask_);
         visit("norm2", self.norm2_);
         visit("mlp", self.mlp_);
     }

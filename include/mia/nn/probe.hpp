@@ -7,7 +7,7 @@ namespace mia {
 
 /// Looks into a running model. Derive from it and hide what you want to see; what is not hidden costs nothing. The
 /// views live until the call returns. Calls come in the order of the computation: flows of the clip, then for each
-/// branch its frames in processing order, for each frame its blocks.
+/// branch its frames in processing order, for each frame its blocks, at last the results.
 struct NoProbe {
     /// flow: (H, W, 2), frame `from` to frame `to`.
     template <class Flow>
@@ -22,6 +22,9 @@ struct NoProbe {
     /// features: (H, W, C) of a frame: branch -1 is the first convolution, else the branch's result.
     template <class Features>
     void features(int, int, const Features&) {}
+    /// frame: (scale*H, scale*W, 3), a finished result.
+    template <class Result>
+    void result(int, const Result&) {}
 };
 
 }  // namespace mia
