@@ -1,4 +1,4 @@
-# The library's targets: mia::mia (threads) and mia::video (adds FFmpeg's libraries). INTERFACE only: include
+# The library's targets: mia::mia (threads) and mia::video (adds FFmpeg's libraries and zimg). INTERFACE only: include
 # path, C++20 and dependencies, no warnings, optimisation or architecture flags.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -16,17 +16,18 @@ set(mia_targets mia)
 if(MIA_VIDEO)
     find_package(PkgConfig QUIET)
     if(PkgConfig_FOUND)
-        pkg_check_modules(MIA_FFMPEG IMPORTED_TARGET libavformat libavcodec libavutil libswscale)
+        pkg_check_modules(MIA_FFMPEG IMPORTED_TARGET libavformat libavcodec libavutil)
+        pkg_check_modules(MIA_ZIMG IMPORTED_TARGET zimg)
     endif()
-    if(MIA_FFMPEG_FOUND)
+    if(MIA_FFMPEG_FOUND AND MIA_ZIMG_FOUND)
         add_library(mia_video INTERFACE)
         add_library(mia::video ALIAS mia_video)
         set_target_properties(mia_video PROPERTIES EXPORT_NAME video)
-        target_link_libraries(mia_video INTERFACE mia PkgConfig::MIA_FFMPEG)
+        target_link_libraries(mia_video INTERFACE mia PkgConfig::MIA_FFMPEG PkgConfig::MIA_ZIMG)
         list(APPEND mia_targets mia_video)
     else()
-        message(STATUS "mia::video is left out: FFmpeg's libraries were not found (Debian: libavformat-dev libavcodec-dev "
-            "libavutil-dev libswscale-dev pkg-config)")
+        message(STATUS "mia::video is left out: FFmpeg's libraries or zimg were not found (Debian: libavformat-dev "
+            "libavcodec-dev libavutil-dev libzimg-dev pkg-config)")
         set(MIA_VIDEO OFF)
     endif()
 endif()

@@ -10,6 +10,7 @@
 #include "mia/core/view.hpp"
 #include "mia/video/ffmpeg.hpp"
 #include "mia/video/frame.hpp"
+#include "mia/video/zimg.hpp"
 
 // Y'CbCr and R'G'B' (ITU-T H.273), in float and without a detour over 8 bits:
 //   y = kr r + (1 - kr - kb) g + kb b,   cb = (b - y) / (2 (1 - kb)),   cr = (r - y) / (2 (1 - kr))
@@ -105,9 +106,6 @@ inline std::vector<CubicTaps> cubic_taps(int in, int out, int factor, float offs
     }
     return taps;
 }
-
-/// Float for anything below 0 or above 1 as well, NaN included.
-inline float clamp01(float x) { return x > 0 ? std::min(x, 1.f) : 0.f; }
 
 /// Scale and offset between a sample's number and its value.
 struct SampleRange {
