@@ -59,8 +59,7 @@ TEST(Color, OutputKeepsTagsAndFillsGaps) {
 }
 
 TEST(Color, UnknownMatrixIsRefused) {
-    EXPECT_THAT(test::message_of([] { luma_weights(AVCOL_SPC_ICTCP); }), HasSubstr("ictcp"));
-    EXPECT_NEAR(luma_weights(AVCOL_SPC_BT709).red, 0.2126, 0);
+    EXPECT_THAT(test::message_of([] { require_known_matrix({AVCOL_SPC_ICTCP}); }), HasSubstr("ictcp"));
 }
 
 // Published code values of saturated bars: ITU-R BT.709 (75 % would only scale them) and BT.601, 8 bits, limited range.
@@ -234,7 +233,7 @@ TEST(Color, ChromaIsWhereItsTagSays) {
         }
 }
 
-TEST(Color, OutOfRangeIsClampedAndOddSizesNeed444) {
+TEST(Color, OutOfRangeIsClamped) {
     const std::vector<float> rgb = {-3, 2, 7};
     auto frame = make_picture(AV_PIX_FMT_YUV444P, 1, 1);
     FromRgb().convert({rgb.data(), {1, 1, 3}}, VideoColor{}, *frame);
@@ -242,12 +241,6 @@ TEST(Color, OutOfRangeIsClampedAndOddSizesNeed444) {
     auto wanted = make_picture(AV_PIX_FMT_YUV444P, 1, 1);
     FromRgb().convert({clamped.data(), {1, 1, 3}}, VideoColor{}, *wanted);
     for (int c = 0; c < 3; ++c) EXPECT_EQ(frame->data[c][0], wanted->data[c][0]);
-
-    auto odd = make_picture(AV_PIX_FMT_YUV420P, 1, 1);
-    EXPECT_THAT(test::message_of([&] {
-                    FromRgb().convert({rgb.data(), {1, 1, 3}}, VideoColor{}, *odd);
-                }),
-                HasSubstr("Use yuv444p for odd sizes"));
 }
 
 TEST(Color, UnknownFormatIsRefused) {

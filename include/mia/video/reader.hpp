@@ -172,7 +172,7 @@ private:
         }
         if (jpeg || (color.range == AVCOL_RANGE_UNSPECIFIED && (rgb || grey))) color.range = AVCOL_RANGE_JPEG;
         if (color.range == AVCOL_RANGE_UNSPECIFIED) color.range = AVCOL_RANGE_MPEG;
-        if (!rgb && !grey) luma_weights(color.matrix);  // refused now and not after an hour
+        if (!rgb && !grey) require_known_matrix(color);  // refused now and not after an hour
     }
 
     /// A frame lasts until the next one, whatever its packet says (of an MP4 file's packets that is the distance in
