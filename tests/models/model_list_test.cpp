@@ -1,7 +1,11 @@
 #include "mia/models/model_list.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <iostream>
+#include <memory>
 
+#include "mia/models/tiles.hpp"
 #include "support/golden.hpp"
 
 namespace mia {
@@ -19,11 +23,28 @@ TEST(Summary, CountsWhatTheSpecificationSays) {
 }
 
 // Not shipped_models: the programs compile those, and their own checks open them.
-constexpr std::tuple models{NamedModel<MiaVsrTiny<>>{"tiny"}, NamedModel<MiaVsrLite<>>{"lite"}};
+constexpr std::tuple models{
+    NamedModel<MiaVsrTiny<>>{"tiny"}, NamedModel<MiaVsrLite<>>{"lite"},
+    NamedModel<MiaVsr<with_mask(mia_vsr_lite, MaskKind::threshold), Cpu, LiteParts>>{"lite, mask by hand"}};
+
+std::unique_ptr<AnyModel> lite(ModelOptions options = {.threads = 2}) {
+    return open_model(read_safetensors(MIA_MODELS "/mia_lite.safetensors"), options, models);
+}
+
+/// A pattern that moves a pixel a frame.
+Tensor<float, 4> moving_clip(int T, int H, int W, int speed = 1) {
+    Tensor<float, 4> clip(T, H, W, 3);
+    for (int t = 0; t < T; ++t)
+        for (int y = 0; y < H; ++y)
+            for (int x = 0; x < W; ++x)
+                for (int c = 0; c < 3; ++c)
+                    clip.view()(t, y, x, c) = 0.5f + 0.2f * std::sin(0.31f * float(x - speed * t) + float(c)) +
+                                              0.2f * std::sin(0.23f * float(y) * (1 + 0.01f * float(x)));
+    return clip;
+}
 
 TEST(OpenModel, KnowsTheSmallModelByItsFile) {
-    const auto file = read_safetensors(MIA_MODELS "/mia_lite.safetensors");
-    const auto model = open_model(file, {.threads = 2}, models);
+    const auto model = lite();
     EXPECT_EQ(model->name(), "lite");
     EXPECT_NE(model->summary(8, 8).find("158912"), std::string::npos);
     Tensor<float, 4> clip(1, 5, 3, 3), out(1, 20, 12, 3);
@@ -40,6 +61,94 @@ TEST(OpenModel, RefusesAnUnknownOneAndSaysWhatItLooksLike) {
     } catch (const Error& e) {
         EXPECT_NE(std::string(e.what()).find("embed_dim 24, 2 heads, 4 branches"), std::string::npos) << e.what();
     }
+}
+
+/// Counts what it is told.
+struct Watcher : ModelObserver {
+    double share = 0;
+    int flows = 0, steps = 0, masks = 0, tokens = 0, active = 0;
+    void progress(double now) override {
+        EXPECT_GE(now, share);
+        share = now;
+    }
+    void flow(int from, int to, View<const float, 3> flow) override {
+        EXPECT_EQ(std::abs(from - to), 1);
+        EXPECT_EQ(flow.extent(2), 2);
+        ++flows;
+    }
+    void step(int, int, int) override { ++steps; }
+    void mask(View<const std::uint8_t, 2> keep) override {
+        ++masks;
+        for (std::ptrdiff_t i = 0; i < keep.size(); ++i) active += keep.data[i];
+        tokens += int(keep.size());
+    }
+};
+
+TEST(RunningModel, TellsItsObserver) {
+    const auto model = lite();
+    const auto clip = moving_clip(3, 24, 40);
+    Tensor<float, 4> out(2, 96, 160, 3);
+    Watcher watcher;
+    model->forward(clip, 1, out, &watcher);
+    EXPECT_NEAR(watcher.share, 1, 1e-9);  // the counted work is the work done
+    EXPECT_EQ(watcher.flows, 4);
+    EXPECT_EQ(watcher.steps, 6);
+    EXPECT_EQ(watcher.masks, 24);  // four blocks each
+    EXPECT_EQ(watcher.tokens, 0);  // no mask
+}
+
+TEST(RunningModel, AMaskByHandSkipsStillPictures) {
+    const auto masked = lite({.threads = 2, .mask = MaskUse::by_hand, .threshold = 0.02f});
+    Tensor<float, 4> out(5, 96, 160, 3), all(5, 96, 160, 3);
+    Watcher still;
+    masked->forward(moving_clip(5, 24, 40, 0), 0, out, &still);
+    EXPECT_GT(masked->skipped_share(), 0.6);  // all but the first frame of each branch, nearly
+    EXPECT_GT(still.tokens, 0);
+    // The share counts the tokens of steps without a mask too.
+    EXPECT_NEAR(masked->skipped_share(), double(still.tokens - still.active) / (2 * 5 * 4 * 24 * 40), 1e-9);
+    const auto every = lite({.threads = 2, .mask = MaskUse::by_hand, .threshold = 0});
+    every->forward(moving_clip(5, 24, 40), out);
+    EXPECT_EQ(every->skipped_share(), 0);
+    lite()->forward(moving_clip(5, 24, 40), all);
+    EXPECT_TRUE(std::equal(out.data(), out.data() + out.size(), all.data()));
+}
+
+TEST(RunningModel, WithItsOwnFlowsGivenTheNumbersAreTheSame) {
+    const auto model = lite();
+    const auto clip = moving_clip(4, 24, 40, 2);
+    Tensor<float, 4> whole(4, 96, 160, 3), out(4, 96, 160, 3), backward(3, 24, 40, 2), forward(3, 24, 40, 2);
+    model->forward(clip, whole);
+    model->flows(clip, backward, forward);
+    EXPECT_GT(std::abs(backward.view()(1, 12, 20, 0)) + std::abs(forward.view()(1, 12, 20, 0)), 1);
+    Watcher watcher;
+    model->forward_with_flows(clip, {backward, forward}, 0, out, &watcher);
+    EXPECT_TRUE(std::equal(out.data(), out.data() + out.size(), whole.data()));
+    EXPECT_NEAR(watcher.share, 1, 1e-9);
+}
+
+TEST(TiledModel, WithAnOverlapThatReachesEverywhereItIsTheWhole) {
+    const auto model = lite();
+    const auto clip = moving_clip(3, 43, 61);
+    Tensor<float, 4> whole(3, 172, 244, 3), out(3, 172, 244, 3);
+    model->forward(clip, whole);
+    TiledModel tiled(*model, {.rows = 2, .columns = 3, .overlap = 64}, 3, 3, 43, 61);
+    Watcher watcher;
+    tiled.forward(clip, 0, out, &watcher);
+    EXPECT_TRUE(std::equal(out.data(), out.data() + out.size(), whole.data()));
+    EXPECT_NEAR(watcher.share, 1, 1e-9);
+}
+
+TEST(TiledModel, WithASmallerOverlapTheDifferenceIsSmall) {
+    const auto model = lite();
+    const auto clip = moving_clip(3, 72, 100);
+    Tensor<float, 4> whole(2, 288, 400, 3), out(2, 288, 400, 3);
+    model->forward(clip, 1, whole, nullptr);
+    TiledModel tiled(*model, {.rows = 2, .columns = 2, .overlap = 16}, 3, 2, 72, 100);
+    tiled.forward(clip, 1, out, nullptr);
+    double squares = 0;
+    for (std::ptrdiff_t i = 0; i < out.size(); ++i) squares += std::pow(double(out.data()[i] - whole.data()[i]), 2);
+    EXPECT_GT(squares, 0);  // else tiles were not used
+    EXPECT_GT(-10 * std::log10(squares / double(out.size())), 50);
 }
 
 }  // namespace

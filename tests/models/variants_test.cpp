@@ -182,6 +182,70 @@ TEST(Variants, ForwardOnlyHasNoLookAhead) {
     EXPECT_EQ(frame_of(whole, 4, 1), frame_of(first, 2, 1));
     EXPECT_FALSE(decltype(variant)::Model::config.directions.has(mia::Direction::backward));
 }
+struct PaddedFlowParts : ToyParts {
+    template <class B>
+    using Flow = SpyNet<SpyNetConfig{.levels = 4, .kernel_size = 3, .channels = {{4}}}, B>;
+};
+template <class Variant>
+void expect_steps_equal_the_clip(Variant& variant, const Tensor<float, 4>& clip) {
+    const int T = clip.extent(0), scale = Variant::Model::scale;
+    const auto whole = variant.run(clip);
+    typename Variant::Model::Stream stream;
+    Tensor<float, 3> out(scale * clip.extent(1), scale * clip.extent(2), 3);
+    for (int round = 0; round < 2; ++round) {  // a new clip begins like the first
+        stream.steps = 0;
+        for (int t = 0; t < T; ++t) {
+            variant.model->step(variant.cpu, clip.view()[t], out, stream);
+            EXPECT_EQ(std::vector(out.data(), out.data() + out.size()), frame_of(whole, T, t)) << "frame " << t;
+        }
+    }
+    Tensor<float, 4> wider(1, clip.extent(1), clip.extent(2) + 64, 3);
+    Tensor<float, 3> wider_out(scale * wider.extent(1), scale * wider.extent(2), 3);
+    EXPECT_THROW(variant.model->step(variant.cpu, wider.view()[0], wider_out, stream), Error);
+}
+TEST(Variants, FrameByFrameIsTheWholeClip) {
+    const auto frames = test::random_clip(6, 13, 18);
+    {
+        constexpr MiaVsrConfig masked = with_mask<with_directions(directions(Direction::forward, Direction::forward))>(
+            {.kind = MaskKind::learned, .refresh_every = 4});
+        Assembled<masked> variant;
+        expect_steps_equal_the_clip(variant, frames);
+    }
+    {  // smaller than the flow network's least size: padded
+        constexpr MiaVsrConfig online = with_directions(directions(Direction::forward));
+        Assembled<online, PaddedFlowParts> variant;
+        expect_steps_equal_the_clip(variant, frames);
+    }
+}
+TEST(Variants, APartOfTheResultsIsThatOfAllAndCostsLess) {
+    constexpr MiaVsrConfig three =
+        with_directions(directions(Direction::forward, Direction::backward, Direction::forward));
+    const auto check = [](auto& variant) {
+        using Model = typename std::remove_reference_t<decltype(variant)>::Model;
+        const auto all = variant.run(clip());
+        const auto macs_of_all = variant.cpu.work().macs;
+        for (int first = 0; first < 4; ++first)
+            for (int count = 1; first + count <= 4; ++count) {
+                Tensor<float, 4> part(count, Model::scale * 13, Model::scale * 18, 3);
+                typename Model::State state;
+                variant.cpu.reset_work();
+                variant.model->forward(variant.cpu, clip(), part, state, NoProbe{}, first);
+                for (int n = 0; n < count; ++n)
+                    EXPECT_EQ(std::vector(part.view()[n].data, part.view()[n].data + part.size() / count),
+                              frame_of(all, 4, first + n))
+                        << first << " " << n;
+                EXPECT_EQ(variant.cpu.work().macs < macs_of_all, count < 4);
+            }
+        Tensor<float, 4> part(2, Model::scale * 13, Model::scale * 18, 3);
+        typename Model::State state;
+        EXPECT_THROW(variant.model->forward(variant.cpu, clip(), part, state, NoProbe{}, 3), Error);
+        EXPECT_THROW(variant.model->forward(variant.cpu, clip(), part, state, NoProbe{}, -1), Error);
+    };
+    Assembled<toy> two_branches;
+    check(two_branches);
+    Assembled<three> three_branches;
+    check(three_branches);
+}
 TEST(Variants, BackwardOnlyHasNoPast) {
     Assembled<with_directions(directions(Direction::backward))> variant;
     EXPECT_EQ(frame_of(variant.run(clip()), 4, 2), frame_of(variant.run(part_of(clip(), 2, 2)), 2, 0));

@@ -92,11 +92,16 @@ void for_each_parameter(M& module, F&& f) {
     }
 }
 
-/// Calls f(path, module) for the module itself (path "") and all modules inside it, outer ones first.
+/// Calls f(path, module) for the module itself (path "") and all modules inside it, outer ones first. A walk over a
+/// module that is not const may change it, so it drops what was packed: prepare() again before running.
 template <class M, class F>
-void for_each_module(const M& module, F&& f) {
+void for_each_module(M& module, F&& f) {
     detail::Ignore ignore;
-    detail::walk("", module, f, ignore, ignore);
+    auto enter = [&](const std::string& path, auto& inner) {
+        if constexpr (!std::is_const_v<M>) detail::DropPacking{}(path, inner);
+        f(path, inner);
+    };
+    detail::walk("", module, enter, ignore, ignore);
 }
 
 /// Number of numbers in a module's parameters; buffers (not trained) count only if asked for.

@@ -17,7 +17,7 @@ namespace mia {
 /// Where a video's scenes begin: found, or known beforehand.
 struct SceneConfig {
     bool detect = true;
-    double threshold = 0.1;               ///< of the score, 0 to 1; see SceneDetector
+    double threshold = 0.08;              ///< of the score, 0 to 1; see SceneDetector
     std::vector<std::int64_t> cuts = {};  ///< frames, from 0, that begin a new scene besides; ascending
 };
 

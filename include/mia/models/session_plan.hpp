@@ -44,51 +44,56 @@ inline std::size_t session_memory_bytes(AnyModel& model, int height, int width, 
                                            : config.tiled(model, height, width).memory_bytes());
 }
 
-/// `config` with chunks, and if need be tiles, so small that a Session for frames of this size keeps to `budget` bytes:
-/// whole frames in chunks as long as they can be; where not even chunks as long as their context fit, tiles, as few
-/// more pixels to compute as possible. Error with the least amount needed when nothing fits.
-inline SessionConfig fit_memory(AnyModel& model, int height, int width, std::size_t budget, SessionConfig config = {}) {
-    SessionConfig best = config;
-    const auto fits = [&](const SessionConfig& c) { return session_memory_bytes(model, height, width, c) <= budget; };
-    if (!model.bidirectional() || fits(config)) {
-        require(fits(config), "frames of ", width, " x ", height, " need ",
-                session_memory_bytes(model, height, width, config) / 1000000 + 1, " MB of memory with ", model.name(),
-                ", ", budget / 1000000, " MB may be used. Allow more, or take smaller frames.");
-        return config;
-    }
-    const int least_chunk = std::min(config.chunk_frames, std::max(1, config.context_frames));
-    for (best.chunk_frames = config.chunk_frames - 1; best.chunk_frames >= least_chunk; --best.chunk_frames)
-        if (fits(best)) return best;
+/// `config` with chunks, and if need be tiles, so small that a Session for frames of this size keeps to `budget` bytes,
+/// with as few pixels as possible that are computed and thrown away: whole frames in chunks as long as they can be, or
+/// tiles in longer chunks where that is less work. Error with the least amount needed when nothing fits.
+inline SessionConfig fit_memory(AnyModel& model, int height, int width, std::size_t budget,
+                                const SessionConfig& config = {}) {
+    const auto need = [&](const SessionConfig& c) { return session_memory_bytes(model, height, width, c); };
+    const auto fits = [&](const SessionConfig& c) { return need(c) <= budget; };
+    const auto refuse = [&](const SessionConfig& least) {
+        throw Error(text("frames of ", width, " x ", height, " need at least ", need(least) / 1000000 + 1,
+                         " MB of memory with ", model.name(), ", ", budget / 1000000,
+                         " MB may be used. Allow more, or take smaller frames."));
+    };
+    if (fits(config)) return config;
+    if (!model.bidirectional()) refuse(config);
 
-    std::optional<double> least_effort;
+    const auto effort = [&](const SessionConfig& c) {  // pixels computed for each one delivered
+        return c.tiled(model, height, width).effort() * double(c.window_frames(model)) / c.chunk_frames;
+    };
+    std::optional<SessionConfig> best;
+    const auto consider = [&](const SessionConfig& c) {
+        if (!best || effort(c) < effort(*best)) best = c;
+    };
+    SessionConfig whole = config;
+    while (whole.chunk_frames > 1 && !fits(whole)) --whole.chunk_frames;
+    if (fits(whole)) consider(whole);
+
+    SessionConfig tiled = config;
     const int least_part = std::max({model.tile_unit(), config.tiles.overlap, 1});  // else most of it is overlap
     const int most_rows = std::max(1, height / least_part), most_columns = std::max(1, width / least_part);
-    SessionConfig tiled = config;
-    for (tiled.chunk_frames = config.chunk_frames;; tiled.chunk_frames = (tiled.chunk_frames + 1) / 2) {
-        tiled.tiles.columns = most_columns;
+    for (;; tiled.chunk_frames = (tiled.chunk_frames + 1) / 2) {
         for (tiled.tiles.rows = 1; tiled.tiles.rows <= most_rows; ++tiled.tiles.rows) {
-            if (!fits(tiled)) continue;  // more columns need less memory: the fewest that fit, by halving
-            int too_few = 0, enough = tiled.tiles.columns;
-            while (enough - too_few > 1) {
-                const int middle = (too_few + enough) / 2;
-                tiled.tiles.columns = middle;
-                (fits(tiled) ? enough : too_few) = middle;
+            tiled.tiles.columns = most_columns;
+            if (!fits(tiled)) continue;
+            int too_few = 0;  // more columns need less memory: the fewest that fit, by halving
+            while (tiled.tiles.columns - too_few > 1) {
+                SessionConfig fewer = tiled;
+                fewer.tiles.columns = (too_few + tiled.tiles.columns) / 2;
+                if (fits(fewer))
+                    tiled = fewer;
+                else
+                    too_few = fewer.tiles.columns;
             }
-            tiled.tiles.columns = enough;
-            const double effort =
-                tiled.tiled(model, height, width).effort() * double(tiled.window_frames(model)) / tiled.chunk_frames;
-            if (!least_effort || effort < *least_effort) {
-                least_effort = effort;
-                best = tiled;
-            }
+            consider(tiled);
         }
         if (tiled.chunk_frames == 1) break;
     }
-    if (least_effort) return best;
-    tiled.tiles = {most_rows, most_columns, config.tiles.overlap};
-    throw Error(text("frames of ", width, " x ", height, " need at least ",
-                     session_memory_bytes(model, height, width, tiled) / 1000000 + 1, " MB of memory with ",
-                     model.name(), ", ", budget / 1000000, " MB may be used. Allow more, or take smaller frames."));
+    tiled.tiles.rows = most_rows;
+    tiled.tiles.columns = most_columns;
+    if (!best) refuse(tiled);
+    return *best;
 }
 
 }  // namespace mia
