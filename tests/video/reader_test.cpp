@@ -193,7 +193,7 @@ TEST_F(Reader, WhatIsNoVideo) {
     EXPECT_THAT(error_of(write_bytes("text.mp4", std::string(5000, 'x'))),
                 HasSubstr("not a video that FFmpeg can read"));
     std::filesystem::create_directory(folder / "sub");
-    EXPECT_THAT(error_of(folder / "sub"), HasSubstr("holds no PNG image"));
+    EXPECT_THAT(error_of(folder / "sub"), HasSubstr("holds no image"));
 }
 
 TEST_F(Reader, NoVideoStream) {

@@ -11,9 +11,12 @@ extern "C" {
 }
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -21,7 +24,10 @@ namespace mia {
 
 /// Keeps FFmpeg's libraries from writing to stderr, for the whole process. The library never calls it: their messages
 /// are the program's to show or to hide; what matters of them reaches the caller as an Error.
-inline void silence_ffmpeg() { av_log_set_level(AV_LOG_QUIET); }
+inline void silence_ffmpeg() {
+    av_log_set_level(AV_LOG_QUIET);
+    ::setenv("SVT_LOG", "0", 0);  // the AV1 encoder has a voice of its own
+}
 
 /// One coded piece of audio, subtitles or video with its time stamps, owned.
 class Packet {
@@ -102,24 +108,50 @@ inline std::int64_t duration_of(const AVFrame& frame) {
 #endif
 }
 
+/// Bits of a sample, 8 for those of a palette; 0 for an unknown format.
+inline int sample_depth(AVPixelFormat format) {
+    const AVPixFmtDescriptor* desc = av_pix_fmt_desc_get(format);
+    return desc != nullptr ? desc->comp[0].depth : 0;
+}
+
+/// FFmpeg's name of a pixel format: "yuv420p".
+inline const char* format_name(int format) {
+    const char* name = av_get_pix_fmt_name(AVPixelFormat(format));
+    return name != nullptr ? name : "unknown";
+}
+
+/// Adds to what a stream says of itself beside its codec. The data are copied.
+inline void add_side_data(AVStream& to, AVPacketSideDataType type, const std::uint8_t* data, std::size_t size) {
+#if LIBAVFORMAT_VERSION_INT >= AV_VERSION_INT(60, 15, 100)
+    AVPacketSideData* added =
+        av_packet_side_data_new(&to.codecpar->coded_side_data, &to.codecpar->nb_coded_side_data, type, size, 0);
+    std::uint8_t* copy = added != nullptr ? added->data : nullptr;
+#else
+    std::uint8_t* copy = av_stream_new_side_data(&to, type, size);
+#endif
+    require(copy != nullptr, "FFmpeg: no memory for a stream's side data");
+    std::copy_n(data, size, copy);
+}
+
+/// What a stream says of itself beside its codec.
+inline std::span<const AVPacketSideData> side_data_of(const AVStream& stream) {
+#if LIBAVFORMAT_VERSION_INT >= AV_VERSION_INT(60, 15, 100)
+    return {stream.codecpar->coded_side_data, std::size_t(stream.codecpar->nb_coded_side_data)};
+#else
+    return {stream.side_data, std::size_t(stream.nb_side_data)};
+#endif
+}
+
+/// The stream's side data of that type; null when there is none.
+inline const AVPacketSideData* find_side_data(const AVStream& stream, AVPacketSideDataType type) {
+    for (const AVPacketSideData& data : side_data_of(stream))
+        if (data.type == type) return &data;
+    return nullptr;
+}
+
 /// Copies what a stream says of itself beside its codec: display matrix (rotation), mastering display, light levels.
 inline void copy_side_data(const AVStream& from, AVStream& to) {
-#if LIBAVFORMAT_VERSION_INT >= AV_VERSION_INT(60, 15, 100)
-    for (int i = 0; i < from.codecpar->nb_coded_side_data; ++i) {
-        const AVPacketSideData& data = from.codecpar->coded_side_data[i];
-        AVPacketSideData* copy = av_packet_side_data_new(&to.codecpar->coded_side_data,
-                                                         &to.codecpar->nb_coded_side_data, data.type, data.size, 0);
-        require(copy != nullptr, "FFmpeg: no memory for a stream's side data");
-        std::copy_n(data.data, data.size, copy->data);
-    }
-#else
-    for (int i = 0; i < from.nb_side_data; ++i) {
-        const AVPacketSideData& data = from.side_data[i];
-        std::uint8_t* copy = av_stream_new_side_data(&to, data.type, data.size);
-        require(copy != nullptr, "FFmpeg: no memory for a stream's side data");
-        std::copy_n(data.data, data.size, copy);
-    }
-#endif
+    for (const AVPacketSideData& data : side_data_of(from)) add_side_data(to, data.type, data.data, data.size);
 }
 
 }  // namespace detail
