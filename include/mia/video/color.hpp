@@ -19,6 +19,7 @@
 //   y = kr r + (1 - kr - kb) g + kb b,   cb = (b - y) / (2 (1 - kb)),   cr = (r - y) / (2 (1 - kr))
 //   limited range of d bits: Y = (219 y + 16) 2^(d-8),   C = (224 c + 128) 2^(d-8)
 //   full range:              Y = (2^d - 1) y,            C = (2^d - 1) c + 2^(d-1)
+// YCgCo is of another form, and its chroma has luma's scale.
 
 namespace mia {
 
@@ -28,8 +29,9 @@ inline AVColorSpace customary_matrix(int width, int height) {
     return height == 576 ? AVCOL_SPC_BT470BG : AVCOL_SPC_SMPTE170M;
 }
 
-/// Error for the matrices of Y'CbCr that ToRgb and FromRgb do not know. Known are those of the form above, YCgCo, the
-/// constant luminance of BT.2020 (with its own curve, whatever the tags say), and ICtCp on the curves PQ and HLG.
+/// Error for the matrices of Y'CbCr that ToRgb and FromRgb do not know. Known are those of the form above, YCgCo, and
+/// ICtCp on the curve PQ. (BT.2020's constant luminance and ICtCp on HLG are not: zimg goes through the light of the
+/// display there, where their definitions go through the camera's.)
 inline void require_known_matrix(const VideoColor& color) {
     switch (color.matrix) {
         case AVCOL_SPC_BT709:
@@ -39,10 +41,9 @@ inline void require_known_matrix(const VideoColor& color) {
         case AVCOL_SPC_SMPTE240M:
         case AVCOL_SPC_YCGCO:
         case AVCOL_SPC_BT2020_NCL:
-        case AVCOL_SPC_BT2020_CL:
             return;
         case AVCOL_SPC_ICTCP:
-            if (color.transfer == AVCOL_TRC_SMPTE2084 || color.transfer == AVCOL_TRC_ARIB_STD_B67) return;
+            if (color.transfer == AVCOL_TRC_SMPTE2084) return;
             break;
         default:
             break;
@@ -71,7 +72,7 @@ inline VideoColor frame_color(const AVFrame& frame, VideoColor stream) {
 }
 
 /// The tags of a video made from frames of this colour. For RGB formats: RGB in full range. Else the same tags, but
-/// matrices that few players know (YCgCo, constant luminance, ICtCp) become common ones, RGB becomes Y'CbCr in limited
+/// matrices that few players know (YCgCo, ICtCp) become common ones, RGB becomes Y'CbCr in limited
 /// range, and what is unnamed becomes the custom of its matrix.
 inline VideoColor output_color(VideoColor color, AVPixelFormat format = AV_PIX_FMT_YUV420P) {
     const AVPixFmtDescriptor* desc = av_pix_fmt_desc_get(format);
@@ -84,7 +85,7 @@ inline VideoColor output_color(VideoColor color, AVPixelFormat format = AV_PIX_F
         color.matrix = AVCOL_SPC_UNSPECIFIED;
         color.range = AVCOL_RANGE_MPEG;
     }
-    if (color.matrix == AVCOL_SPC_BT2020_CL || color.matrix == AVCOL_SPC_ICTCP ||
+    if (color.matrix == AVCOL_SPC_ICTCP ||
         (color.matrix == AVCOL_SPC_UNSPECIFIED && color.primaries == AVCOL_PRI_BT2020))
         color.matrix = AVCOL_SPC_BT2020_NCL;
     if (color.matrix == AVCOL_SPC_YCGCO || color.matrix == AVCOL_SPC_UNSPECIFIED) color.matrix = AVCOL_SPC_BT709;
@@ -122,15 +123,13 @@ inline zimg_image_format coded_format(int height, int width, const AVPixFmtDescr
     return format;
 }
 
-/// Constant luminance and ICtCp mix linear light: curve and primaries are part of their formula. They are the same on
-/// both sides, so that what comes out is on the curve that went in.
+/// ICtCp mixes linear light: curve and primaries are part of its formula. They are the same on both sides, so that what
+/// comes out is on the curve that went in.
 inline void set_curve(zimg_image_format& a, zimg_image_format& b, const VideoColor& color) {
-    const bool constant_luminance = color.matrix == AVCOL_SPC_BT2020_CL;
-    if (!constant_luminance && color.matrix != AVCOL_SPC_ICTCP) return;
+    if (color.matrix != AVCOL_SPC_ICTCP) return;
     for (zimg_image_format* format : {&a, &b}) {
         format->color_primaries = ZIMG_PRIMARIES_BT2020;
-        format->transfer_characteristics =
-            constant_luminance ? ZIMG_TRANSFER_BT2020_12 : zimg_transfer_characteristics_e(color.transfer);
+        format->transfer_characteristics = ZIMG_TRANSFER_ST2084;
     }
 }
 
