@@ -93,12 +93,9 @@ inline std::array<int, 7> shortcomings(const AVPixFmtDescriptor& desc, int depth
             swapped};
 }
 
-}  // namespace detail
-
-/// The pixel format that suits the encoder best, of those that it takes and FromRgb fills. In this order: Y'CbCr before
-/// RGB; at least the depth asked for, or else the deepest there is; chroma as asked for, or else finer, or else
-/// coarser; the least depth. Error when the size is odd and that is refused, or when nothing fits.
-inline AVPixelFormat output_pixel_format(const AVCodec& encoder, const OutputFormat& wanted) {
+/// output_pixel_format() for an encoder of this name that takes these formats.
+inline AVPixelFormat best_pixel_format(const char* encoder, const std::vector<AVPixelFormat>& formats,
+                                       const OutputFormat& wanted) {
     const auto [width, height, depth, asked, odd_size] = wanted;
     require(width > 0 && height > 0 && depth >= 8 && depth <= 16, "output_pixel_format: a picture of ", width, " x ",
             height, " with ", depth, " bits a sample. Give it a size, and 8 to 16 bits.");
@@ -110,19 +107,26 @@ inline AVPixelFormat output_pixel_format(const AVCodec& encoder, const OutputFor
 
     const AVPixFmtDescriptor* best = nullptr;
     std::string taken;
-    for (const AVPixelFormat format : detail::pixel_formats(encoder)) {
+    for (const AVPixelFormat format : formats) {
         const AVPixFmtDescriptor& desc = *av_pix_fmt_desc_get(format);
         taken += (taken.empty() ? "" : ", ") + std::string(desc.name);
-        if (!detail::writable(desc) || desc.nb_components != 3 || detail::chroma_fineness(desc) < 0 ||
-            !detail::halves_evenly(desc, width, height))
+        if (!writable(desc) || desc.nb_components != 3 || chroma_fineness(desc) < 0 ||
+            !halves_evenly(desc, width, height))
             continue;
-        if (best == nullptr || detail::shortcomings(desc, depth, chroma) < detail::shortcomings(*best, depth, chroma))
-            best = &desc;
+        if (best == nullptr || shortcomings(desc, depth, chroma) < shortcomings(*best, depth, chroma)) best = &desc;
     }
-    require(best != nullptr, "the encoder ", encoder.name, " takes no pixel format for a picture of ", width, " x ",
-            height, "; it knows ", taken, ". Choose another encoder",
-            odd ? ", or crop the output to an even size." : ".");
+    require(best != nullptr, "the encoder ", encoder, " takes no pixel format for a picture of ", width, " x ", height,
+            "; it knows ", taken, ". Choose another encoder", odd ? ", or crop the output to an even size." : ".");
     return av_pix_fmt_desc_get_id(best);
+}
+
+}  // namespace detail
+
+/// The pixel format that suits the encoder best, of those that it takes and FromRgb fills. In this order: Y'CbCr before
+/// RGB; at least the depth asked for, or else the deepest there is; chroma as asked for, or else finer, or else
+/// coarser; the least depth. Error when the size is odd and that is refused, or when nothing fits.
+inline AVPixelFormat output_pixel_format(const AVCodec& encoder, const OutputFormat& wanted) {
+    return detail::best_pixel_format(encoder.name, detail::pixel_formats(encoder), wanted);
 }
 
 }  // namespace mia

@@ -1,0 +1,67 @@
+// Converting a frame allocates nothing once the first one has shown how much is needed. Counts every operator new of
+// this program, of which only differences between two moments of one test are looked at.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <utility>
+
+#include "media.hpp"
+#include "mia/video/color.hpp"
+#include "mia/video/resize_frame.hpp"
+
+namespace {
+std::atomic<long> allocations = 0;
+
+void* allocate(std::size_t bytes, std::size_t alignment) {
+    ++allocations;
+    void* p = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment + (bytes == 0) * alignment);
+    if (!p) throw std::bad_alloc();
+    return p;
+}
+}  // namespace
+
+// Not inline: GCC would see free() meet operator new, and warn.
+[[gnu::noinline]] void* operator new(std::size_t bytes) { return allocate(bytes, alignof(std::max_align_t)); }
+[[gnu::noinline]] void* operator new(std::size_t bytes, std::align_val_t alignment) {
+    return allocate(bytes, std::size_t(alignment));
+}
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+
+namespace mia {
+namespace {
+
+// The odd size: its text in a message would need memory, and planes are padded.
+TEST(FrameAllocations, NoneAfterTheFirstFrame) {
+    for (const auto format : {AV_PIX_FMT_YUV420P10, AV_PIX_FMT_GBRP, AV_PIX_FMT_GRAY8}) {
+        const auto coded = detail::make_frame();
+        coded->format = format;
+        coded->width = 133;
+        coded->height = 101;
+        detail::av_check(av_frame_get_buffer(coded.get(), 0), "test");
+        VideoFrame small, large;
+        small.resize(101, 133);
+        large.resize(404, 532);
+        FromRgb from;
+        ToRgb to;
+        FrameResizer up, down;
+        const VideoColor color = output_color({});
+        const auto once = [&] {
+            up.resize(std::as_const(small).view(), large.view());
+            down.resize(std::as_const(large).view(), small.view());
+            from.convert(small.view(), color, *coded);
+            to.convert(*coded, color, small.view());
+        };
+        once();
+        const long before = allocations;
+        once();
+        EXPECT_EQ(allocations - before, 0) << av_get_pix_fmt_name(format);
+    }
+}
+
+}  // namespace
+}  // namespace mia
