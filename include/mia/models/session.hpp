@@ -132,6 +132,10 @@ public:
     std::int64_t frames_pulled() const { return pulled_; }  ///< those before first_frame included
     std::int64_t scenes() const { return scenes_; }         ///< that have begun so far
 
+    /// The frames whose results the model's last run makes, from this one on; still running when an observer asks.
+    std::int64_t run_begin() const { return run_begin_; }
+    int run_frames() const { return run_frames_; }
+
     /// Share of the tokens that the mask skipped in the last run of the model, 0 to 1.
     double skipped_share() const { return tiled_ ? tiled_->skipped_share() : model_.skipped_share(); }
 
@@ -184,6 +188,8 @@ private:
             require(pulled_ >= config_.first_frame, "Session: frame ", config_.first_frame, " is not where a chunk ",
                     "begins, but ", pulled_, " is and ", pulled_ + delivered,
                     ". The video, its cuts or the chunks' length are not those that the interrupted work began with.");
+            run_begin_ = pulled_;
+            run_frames_ = delivered;
             const auto clip = input().slice(0, end);
             const auto results = output().slice(0, delivered);
             if (tiled_)
@@ -206,6 +212,8 @@ private:
     /// One frame of a model that does not look ahead; false when its result was there already.
     bool step(View<float, 3> out) {
         held_ = 0;
+        run_begin_ = pulled_;
+        run_frames_ = 1;
         model_.step(input()[0], scene_frames_ == 0, out, observer_);
         check(out, pulled_, "the model's output");
         begins_chunk_ = scene_frames_ % config_.chunk_frames == 0;
@@ -251,6 +259,8 @@ private:
     int next_result_ = 0, results_end_ = 0;    // results in output_ that wait for pull()
     std::int64_t scene_frames_ = 0;            // of a model that does not look ahead: steps since the scene began
     std::int64_t pushed_ = 0, pulled_ = 0, scenes_ = 0;
+    std::int64_t run_begin_ = 0;
+    int run_frames_ = 0;
     bool begins_chunk_ = false, finished_ = false;
 };
 
