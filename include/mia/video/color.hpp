@@ -251,14 +251,10 @@ private:
         kind_ = kind;
     }
 
-    /// Luma is padded by repeating its edge; chroma's size is rounded up as it is.
+    /// What luma is padded with is undefined: nothing that is kept depends on it.
     void read_plane(const AVFrame& frame, const AVPixFmtDescriptor& desc, int c) {
         const int width = c == 0 ? frame.width : coded_.width(c), height = c == 0 ? frame.height : coded_.height(c);
-        for (int y = 0; y < coded_.height(c); ++y) {
-            std::uint16_t* to = coded_.row(c, y);
-            read_line(frame, desc, std::min(y, height - 1), c, width, to);
-            std::fill(to + width, to + coded_.width(c), to[width - 1]);
-        }
+        for (int y = 0; y < height; ++y) read_line(frame, desc, y, c, width, coded_.row(c, y));
     }
 
     std::vector<std::uint16_t> line_;
