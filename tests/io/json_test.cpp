@@ -75,6 +75,15 @@ TEST(Json, resolves_escapes) {
     EXPECT_EQ(reader.string(), std::string("\"\\/\b\f\n\r\tA\xC3\xA9\xE5\xB9\x85\xF0\x9F\x98\x80") + '\0');
 }
 
+TEST(Json, writes_what_it_reads) {
+    for (const std::string text : {"", "plain", "\"quoted\" \\ / \b\f\n\r\t", "gr\xC3\xBC\xC3\x9F \xF0\x9F\x98\x80"}) {
+        const std::string json = json_string(text);
+        EXPECT_EQ(JsonReader(json, "j").string(), text) << json;
+    }
+    EXPECT_EQ(json_string(std::string("\0\x1f", 2)), "\"\\u0000\\u001f\"");
+    EXPECT_EQ(json_string("a\xFF\xC3"), "\"a\xEF\xBF\xBD\xEF\xBF\xBD\"");  // no UTF-8: U+FFFD
+}
+
 TEST(Json, reads_the_largest_integer_and_refuses_the_next) {
     EXPECT_EQ(JsonReader("18446744073709551615", "file").integer(), UINT64_MAX);
     EXPECT_EQ(JsonReader("0", "file").integer(), 0u);

@@ -11,6 +11,27 @@
 
 namespace mia {
 
+/// `value` as JSON writes a string: in quotes, with escapes. Bytes that are not UTF-8 become U+FFFD, since JSON has no
+/// way to say them.
+inline std::string json_string(std::string_view value) {
+    std::string out = "\"";
+    for (std::size_t i = 0; i < value.size();) {
+        const std::size_t length = detail::utf8_sequence(value.substr(i));
+        const auto byte = static_cast<unsigned char>(value[i]);
+        if (length == 0) {
+            out += "\xEF\xBF\xBD";
+        } else if (byte < 0x20) {
+            constexpr const char* digits = "0123456789abcdef";
+            out += {'\\', 'u', '0', '0', digits[byte >> 4], digits[byte & 15]};
+        } else {
+            if (byte == '"' || byte == '\\') out += '\\';
+            out += value.substr(i, length);
+        }
+        i += length == 0 ? 1 : length;
+    }
+    return out + '"';
+}
+
 /// Reads the JSON that safetensors headers use: objects, arrays, strings with escapes, non-negative integers below
 /// 2^64. The caller asks for what it expects, one value after another, so nothing is built in memory and nothing
 /// recurses:

@@ -1,7 +1,11 @@
 #pragma once
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
+
+#include "mia/core/error.hpp"
+#include "mia/video/frame.hpp"
 
 namespace mia {
 
@@ -42,5 +46,17 @@ struct VideoWriterConfig {
     /// run is resumed only when all of it is what it was; names appear in messages.
     std::map<std::string, std::string> identity = {};
 };
+
+namespace detail {
+
+/// Bits of a sample of the output.
+inline int output_depth(const VideoInfo& info, const VideoWriterConfig& config) {
+    if (config.bit_depth == 0) return std::clamp(info.bit_depth, 8, 16);
+    require(config.bit_depth >= 8 && config.bit_depth <= 16, "the output's bit depth is to be ", config.bit_depth,
+            ". Use 8 to 16, or 0 for that of the input.");
+    return config.bit_depth;
+}
+
+}  // namespace detail
 
 }  // namespace mia
