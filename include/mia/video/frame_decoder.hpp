@@ -173,8 +173,9 @@ private:
     }
 
     std::string damaged(const std::string& reason) const {
-        return text(file_.name(), ": frame ", count_, " cannot be decoded (", reason,
-                    "). The file is damaged; copy or ", "download it again, or cut the damaged part out.");
+        const char* remedy = ". The file is damaged; copy or download it again, or cut the damaged part out.";
+        if (!file_.seekable()) remedy = count_ > 0 ? ". Check the program that writes into it." : MediaFile::for_pipes;
+        return text(file_.name(), ": frame ", count_, " cannot be decoded (", reason, ")", remedy);
     }
 
     MediaFile& file_;

@@ -8,9 +8,9 @@
 
 #include "mia/core/error.hpp"
 #include "mia/video/byte_source.hpp"
+#include "mia/video/checks.hpp"
 #include "mia/video/container_check.hpp"
 #include "mia/video/ffmpeg.hpp"
-#include "mia/video/checks.hpp"
 #include "mia/video/y4m_header.hpp"
 
 namespace mia::detail {
@@ -33,8 +33,15 @@ public:
         check_stream();
     }
 
+    static constexpr const char* encrypted = ": the video is encrypted. Give a decrypted copy.";
+
+    static constexpr const char* for_pipes =
+        ". A pipe needs a format that is read from front to back, such as y4m, Matroska, MPEG-TS, or MP4 made with "
+        "-movflags +faststart.";
+
     const std::string& name() const { return name_; }
     bool is_pipe() const { return !bytes_.seekable() || name_ == "-"; }
+    bool seekable() const { return bytes_.seekable(); }
     AVFormatContext& format() const { return *format_; }
     AVStream& video() const { return *format_->streams[stream_]; }
     int stream_index() const { return stream_; }
@@ -74,9 +81,10 @@ private:
         av_dict_free(&options);
         format_.reset(context);  // null where opening failed
         if (code >= 0) return;
-        const std::string header =
-            is_y4m(bytes_.head()) ? text(", y4m header \"", y4m_header(bytes_.head()), "\"") : std::string();
-        throw Error(text(name_, ": not a video that FFmpeg can read (", av_text(code), header, ")", remedy));
+        const std::string header = is_y4m(bytes_.head()) ? text(", y4m header of ", bytes_.head().find('\n'),
+                                                                " bytes \"", y4m_header(bytes_.head()), "\"")
+                                                         : std::string();
+        throw Error(text(name_, ": not a video that FFmpeg can read (", av_text(code), header, ")", remedy()));
     }
 
     /// Decoders, which look at the first frames here, get the limit too.
@@ -86,8 +94,10 @@ private:
         for (AVDictionary*& option : options) av_dict_set(&option, "max_pixels", limit.c_str(), 0);
         const int code = avformat_find_stream_info(format_.get(), options.empty() ? nullptr : options.data());
         for (AVDictionary*& option : options) av_dict_free(&option);
-        require(code >= 0, name_, ": its streams cannot be read (", av_text(code), ")", remedy);
+        require(code >= 0, name_, ": its streams cannot be read (", av_text(code), ")", remedy());
     }
+
+    std::string remedy() const { return bytes_.seekable() ? ". Check that it is a video: ffprobe FILE" : for_pipes; }
 
     void choose_stream() {
         stream_ = av_find_best_stream(format_.get(), AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
@@ -108,12 +118,6 @@ private:
         require(coded.codec_tag != MKTAG('e', 'n', 'c', 'v'), name_, encrypted);
         check_picture_size(coded.width, coded.height, max_pixels_, name_);
     }
-
-public:
-    static constexpr const char* encrypted = ": the video is encrypted. Give a decrypted copy.";
-
-private:
-    static constexpr const char* remedy = ". Check that it is a video: ffprobe FILE";
 
     std::string name_;
     ByteSource bytes_;  // outlives format_, which reads from it

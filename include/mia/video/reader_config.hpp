@@ -57,7 +57,6 @@ public:
                 " is empty. Let it end after it starts.");
     }
 
-    bool has_start() const { return start_.has_value(); }
     bool has_end() const { return end_.has_value(); }
 
     /// Whether frame `number`, `ticks` of `unit` seconds after the first one, lies before the part; whether behind.

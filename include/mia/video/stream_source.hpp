@@ -95,9 +95,9 @@ private:
         info_.time_base = stream.time_base;
         info_.frame_rate = av_guess_frame_rate(&format, &stream, nullptr);
         if (stream.avg_frame_rate.num > 0) info_.frame_rate = stream.avg_frame_rate;
-        if (stream.duration != AV_NOPTS_VALUE)
+        if (stream.duration > 0)  // unknown: negative
             info_.seconds = double(stream.duration) * av_q2d(stream.time_base);
-        else if (format.duration != AV_NOPTS_VALUE)
+        else if (format.duration > 0)
             info_.seconds = double(format.duration) / AV_TIME_BASE;
         info_.frame_count = stream.nb_frames;
         if (info_.frame_count <= 0 && info_.frame_rate.num > 0)
@@ -119,9 +119,8 @@ private:
         require(!is_after_part(), file_.name(), ": the part from ", part_.start_text(), " to ", part_.end_text(),
                 " holds no frame; the one at its start is number ", number_, ", at ",
                 seconds(picture_->pts - first_pts_), " s. Let it end later.");
-        if (!part_.has_start() && !part_.has_end()) return;
         shift_ = picture_->pts - first_pts_;
-        if (part_.has_start()) packets_.begin_at(picture_->pts, shift_);
+        if (number_ > 0) packets_.begin_at(picture_->pts, shift_);
         describe_part(info_.frame_rate.num > 0 ? info_.frame_rate : assumed_rate);
     }
 
