@@ -1,226 +1,201 @@
-// upscale INPUT OUTPUT: a video, or a folder of PNG images, made larger by a network. The library does the work; this
-// file reads the command line, shows the progress and minds Ctrl-C.
-#include <pthread.h>
-#include <signal.h>
+// upscale INPUT OUTPUT: a video, or a folder of images, made larger by a network. The library does the work; this file
+// puts its parts together. options.cpp reads the command line, display.cpp talks, interrupt.hpp minds Ctrl-C.
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <condition_variable>
-#include <cstdint>
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
-#include <iostream>
-#include <mutex>
-#include <stop_token>
+#include <fstream>
+#include <iterator>
 #include <string>
-#include <system_error>
-#include <thread>
 
-#include "choose_model.hpp"
+#include "display.hpp"
+#include "interrupt.hpp"
 #include "mia/core/error.hpp"
-#include "mia/models/any_model.hpp"
+#include "mia/models/session_plan.hpp"
 #include "mia/video/pipeline.hpp"
 #include "mia/video/reader.hpp"
 #include "mia/video/writer.hpp"
+#include "options.hpp"
+#include "support/choose_model.hpp"
 
 namespace {
 
-enum ExitCode { done = 0, failed = 1, wrong_usage = 2, interrupted = 130 };
+using mia::text;
 
-struct Options {
-    std::filesystem::path input, output;
-    ModelRequest model;
-    bool quiet = false, summary = false;
-};
-
-/// Ctrl-C: asks the run to stop and, because a model may take minutes for a chunk, ends the program after a moment
-/// anyway. Either way the unfinished output is removed.
-class Interrupt {
-public:
-    /// Made before any other thread, so that all of them leave the signals to the one here.
-    Interrupt() {
-        sigemptyset(&signals_);
-        for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-            struct sigaction before = {};
-            sigaction(signal, nullptr, &before);
-            if (before.sa_handler != SIG_IGN) sigaddset(&signals_, signal);  // nohup means what it says
-        }
-        sigaddset(&signals_, SIGUSR1);  // the destructor's
-        pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
-        signal(SIGPIPE, SIG_IGN);
-        waiter_ = std::thread([this] { wait(); });
-    }
-    ~Interrupt() {
-        {
-            const std::scoped_lock lock(mutex_);
-            over_ = true;
-        }
-        changed_.notify_all();
-        pthread_kill(waiter_.native_handle(), SIGUSR1);  // wakes sigwait()
-        waiter_.join();
-    }
-
-    std::stop_token token() const { return stop_.get_token(); }
-
-    void remove_on_exit(std::filesystem::path partial) {
-        const std::scoped_lock lock(mutex_);
-        partial_ = std::move(partial);
-    }
-
-private:
-    void wait() {
-        int signal = 0;
-        sigwait(&signals_, &signal);
-        std::unique_lock lock(mutex_);
-        if (over_) return;
-        lock.unlock();
-        stop_.request_stop();
-        lock.lock();
-        if (changed_.wait_for(lock, std::chrono::seconds(2), [this] { return over_; })) return;
-        std::error_code ignored;
-        if (!partial_.empty()) std::filesystem::remove_all(partial_, ignored);
-        std::fputs("\nupscale: interrupted; the unfinished output was removed\n", stderr);
-        _exit(interrupted);
-    }
-
-    sigset_t signals_;
-    std::stop_source stop_;
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    std::filesystem::path partial_;
-    bool over_ = false;
-    std::thread waiter_;
-};
-
-std::string clock_text(double seconds) {
-    const auto whole = std::int64_t(std::lround(seconds));
-    char words[32];
-    if (whole >= 3600)
-        std::snprintf(words, sizeof words, "%d:%02d:%02d", int(whole / 3600), int(whole / 60 % 60), int(whole % 60));
-    else
-        std::snprintf(words, sizeof words, "%d:%02d", int(whole / 60), int(whole % 60));
-    return words;
+/// Half of the memory of the machine, or of the container that the process runs in.
+std::uint64_t default_memory() {
+    std::uint64_t bytes = std::uint64_t(sysconf(_SC_PHYS_PAGES)) * std::uint64_t(sysconf(_SC_PAGESIZE));
+    std::uint64_t limit = 0;
+    if (std::ifstream file("/sys/fs/cgroup/memory.max"); file >> limit && limit > 0) bytes = std::min(bytes, limit);
+    return bytes / 2;
 }
 
-std::string progress_line(const mia::Progress& progress) {
-    std::string line = "frame " + std::to_string(progress.frames_done);
-    if (progress.frames_total > 0)
-        line += " of " + std::to_string(std::max(progress.frames_total, progress.frames_done));
-    char words[64];
-    std::snprintf(words, sizeof words, ", %.*f frames/s", progress.frames_per_second < 10 ? 2 : 0,
-                  progress.frames_per_second);
-    line += words;
-    if (progress.seconds_left >= 0) line += ", " + clock_text(progress.seconds_left) + " left";
-    if (progress.skipped_share > 0) {
-        std::snprintf(words, sizeof words, ", %.0f %% of the tokens skipped", 100 * progress.skipped_share);
-        line += words;
+/// The output's size: as asked for, or what the model makes.
+void set_size(const Options& options, int scale, mia::VideoInfo& info) {
+    const mia::VideoInfo input = info;
+    info.width *= scale;
+    info.height *= scale;
+    if (options.height > 0) {
+        // Even, because most codecs halve the chroma.
+        const double width = double(options.height) * input.width / input.height;
+        info.width = std::max(2, 2 * int(std::lround(width / 2)));
+        info.height = options.height;
     }
-    return line;
+    if (options.width > 0) {
+        info.width = options.width;
+        info.height = options.height;
+    }
+    // Pixels that are not square stay so when the output has another shape.
+    if (info.sample_aspect_ratio.num > 0)
+        av_reduce(&info.sample_aspect_ratio.num, &info.sample_aspect_ratio.den,
+                  std::int64_t(info.sample_aspect_ratio.num) * input.width * info.height,
+                  std::int64_t(info.sample_aspect_ratio.den) * input.height * info.width, 1 << 20);
+    if (info.bit_depth < 8) info.bit_depth = 8;
 }
 
-/// One line that is written over where stderr is a terminal; elsewhere a line every few seconds.
-class ProgressLine {
-public:
-    void show(const mia::Progress& progress) {
-        const auto now = std::chrono::steady_clock::now();
-        const bool last = progress.frames_done == progress.frames_total;
-        const auto pause = std::chrono::milliseconds(terminal_ ? 100 : 5000);
-        if (!last && shown_ != std::chrono::steady_clock::time_point{} && now - shown_ < pause) return;
-        shown_ = now;
-        std::fprintf(stderr, terminal_ ? "\r%s\x1b[K" : "%s\n", progress_line(progress).c_str());
-        open_ = terminal_;
-    }
-    void end() {
-        if (open_) std::fputc('\n', stderr);
-        open_ = false;
-    }
+std::vector<std::int64_t> read_cuts(const std::filesystem::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    mia::require(file.is_open(), path.string(),
+                 ": the file of scene cuts cannot be opened. Check its path, or use auto or off.");
+    const std::string content(std::istreambuf_iterator<char>(file), {});
+    return mia::parse_cuts(content, path.string());
+}
 
-private:
-    bool terminal_ = isatty(STDERR_FILENO) != 0;
-    bool open_ = false;
-    std::chrono::steady_clock::time_point shown_{};
-};
+/// What decides the pixels of the result, beside the input and the encoder.
+std::map<std::string, std::string> identity(const Options& options, const mia::AnyModel& model,
+                                            const mia::SessionConfig& session) {
+    const auto& [chunk, context, tiles, scenes, first] = session;
+    std::string cuts = scenes.detect ? text("found, threshold ", scenes.threshold) : "off";
+    for (std::size_t i = 0; i < scenes.cuts.size(); ++i) cuts += text(i == 0 ? ", at " : " ", scenes.cuts[i]);
+    const auto& mask = options.model.options;
+    return {{"model", model.name()},
+            {"weights", weights_hash(options.model)},
+            {"mask", mask.mask == mia::MaskUse::off       ? "off"
+                     : mask.mask == mia::MaskUse::by_hand ? text(mask.threshold)
+                                                          : "as trained"},
+            {"chunks", text(chunk, " frames with ", context, " around them")},
+            {"tiles", text(tiles.rows, " x ", tiles.columns, ", overlap ", tiles.overlap)},
+            {"scenes", cuts},
+            {"deinterlacing", options.reading.deinterlace ? "on" : "off"}};
+}
+
+/// The run in one line for people, and as JSON members.
+void announce(Display& display, const Options& options, const mia::VideoInfo& in, const mia::VideoInfo& out,
+              mia::AnyModel& model, const mia::SessionConfig& session, std::int64_t frames_kept) {
+    const std::uint64_t memory = mia::session_memory_bytes(model, in.height, in.width, session);
+    std::string words = text(options.input.string(), ": ", in.width, " x ", in.height);
+    if (in.frame_count > 0) words += text(", ", in.frame_count, in.frame_count == 1 ? " frame" : " frames");
+    words +=
+        text(" -> ", out.width, " x ", out.height, " with ", model.name(), ", ", memory / 1000000, " MB of memory");
+    if (!session.tiles.whole()) words += text(", in ", session.tiles.rows, " x ", session.tiles.columns, " tiles");
+    if (frames_kept > 0) words += text(", going on after frame ", frames_kept);
+    display.start(words, text("\"input\": ", mia::json_string(options.input.string()), ", \"width\": ", in.width,
+                              ", \"height\": ", in.height, ", \"output\": ", mia::json_string(options.output.string()),
+                              ", \"output_width\": ", out.width, ", \"output_height\": ", out.height,
+                              ", \"model\": ", mia::json_string(model.name()), ", \"memory_bytes\": ", memory,
+                              ", \"chunk_frames\": ", session.chunk_frames, ", \"tile_rows\": ", session.tiles.rows,
+                              ", \"tile_columns\": ", session.tiles.columns, ", \"frames_kept\": ", frames_kept));
+    if (in.color.guessed)
+        display.warn(text(options.input.string(), ": the file does not say which colour matrix it has; ",
+                          av_color_space_name(in.color.matrix), " is the custom for its size and is taken"));
+}
 
 /// What the model is and costs for frames of the input's size.
 void print_summary(const Options& options) {
-    const mia::VideoReader reader(options.input, {});
+    const mia::VideoReader reader(options.input, options.reading);
     const auto model = choose_model(options.model);
     std::printf("%s\n%s", model->name().c_str(), model->summary(reader.info().height, reader.info().width).c_str());
 }
 
-void upscale(const Options& options, Interrupt& interrupt, ProgressLine& line) {
-    mia::VideoReader reader(options.input, {.keep_packets = true});
-    const auto model = choose_model(options.model);
-    mia::VideoInfo info = reader.info();
-    info.width *= model->scale();
-    info.height *= model->scale();
-    mia::VideoWriter writer(options.output, info, {}, reader.streams());
-    interrupt.remove_on_exit(writer.partial_path());
-
-    if (!options.quiet) {
-        std::fprintf(stderr, "%s: %d x %d -> %d x %d with %s\n", options.input.c_str(), reader.info().width,
-                     reader.info().height, info.width, info.height, model->name().c_str());
-        for (const auto& stream : writer.left_out())
-            std::fprintf(stderr, "upscale: %s cannot hold %s; it is left out\n", options.output.c_str(),
-                         stream.c_str());
+class Run {
+public:
+    Run(const Options& options, const Interrupt& interrupt, Display& display)
+        : options_(options),
+          display_(display),
+          reader_(options.input, options.reading),
+          model_(choose_model(options.model)),
+          session_(plan()),
+          writer_(options.output, output_info(), writer_config(), reader_.streams()) {
+        config_.session = session_;
+        config_.frames_total = reader_.info().frame_count;
+        config_.stop = interrupt.token();
+        config_.on_progress = [this](const mia::Progress& progress) { display_.progress(progress); };
     }
-    mia::PipelineConfig config;
-    config.frames_total = info.frame_count;
-    config.stop = interrupt.token();
-    if (!options.quiet) config.on_progress = [&](const mia::Progress& progress) { line.show(progress); };
-    mia::run_pipeline(reader, *model, writer, config);
-    line.end();
-    if (!options.quiet) std::fprintf(stderr, "%s is ready\n", options.output.c_str());
+
+    void run() {
+        announce(display_, options_, reader_.info(), output_info(), *model_, session_, writer_.frames_done());
+        if (const auto note = writer_.note(); !note.empty()) display_.warn(note);
+        for (const auto& stream : writer_.left_out())
+            display_.warn(text(options_.output.string(), " cannot hold ", stream, "; it is left out"));
+        const auto result = mia::run_pipeline(reader_, *model_, writer_, config_);
+        display_.done(options_.output == "-" ? "standard output" : options_.output.string(), result);
+    }
+
+    bool resumable() const { return writer_.resumable(); }
+
+private:
+    mia::SessionConfig plan() {
+        mia::SessionConfig wanted = options_.session;
+        if (!options_.cuts.empty()) wanted.scenes.cuts = read_cuts(options_.cuts);
+        const mia::VideoInfo& info = reader_.info();
+        const std::uint64_t memory = options_.memory > 0 ? options_.memory : default_memory();
+        return mia::fit_memory(*model_, info.height, info.width, memory, wanted);
+    }
+    mia::VideoInfo output_info() const {
+        mia::VideoInfo info = reader_.info();
+        set_size(options_, model_->scale(), info);
+        return info;
+    }
+    mia::VideoWriterConfig writer_config() const {
+        mia::VideoWriterConfig config = options_.writing;
+        config.identity = identity(options_, *model_, session_);
+        return config;
+    }
+
+    const Options& options_;
+    Display& display_;
+    mia::VideoReader reader_;
+    std::unique_ptr<mia::AnyModel> model_;
+    mia::SessionConfig session_;
+    mia::VideoWriter writer_;
+    mia::PipelineConfig config_;
+};
+
+/// How to go on after a run that ended early.
+std::string hint_of(const Run& run, const std::string& command) {
+    if (!run.resumable()) return {};
+    const bool has_resume = command.find(" --resume") != std::string::npos;
+    return "What is finished is kept; go on with: " + command + (has_resume ? "" : " --resume");
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
     Options options;
-    CLI::App app("Makes a video, or a folder of PNG images, larger with a video super-resolution network.");
-    app.footer(
-        "Examples:\n"
-        "  upscale holiday.mp4 holiday_x4.mp4          sound, time stamps and colours are kept\n"
-        "  upscale frames/ large/                      PNG images, the same names\n"
-        "  upscale in.mkv out.mkv --weights my.safetensors --threads 8");
-    std::string mask = "on";
-    app.add_option("INPUT", options.input, "a video file, or a folder of PNG images")->required();
-    app.add_option("OUTPUT", options.output, ".mp4, .mov or .mkv; without an extension a folder of PNG images");
-    app.add_option("--weights", options.model.weights, "weights: .safetensors or .pth (default: built in)");
-    app.add_option("--threads", options.model.options.threads, "threads of the model (default: one for each processor)")
-        ->check(CLI::Range(1, 1024));
-    app.add_option("--mask", mask, "off: compute every token, for weights with an unused mask (default: on)")
-        ->check(CLI::IsMember({"on", "off"}));
-    app.add_flag("--quiet", options.quiet, "nothing but errors on the terminal");
-    app.add_flag("--summary", options.summary, "print what the model is and costs for this input, and stop");
-    try {
-        app.parse(argc, argv);
-        if (options.output.empty() && !options.summary) throw CLI::RequiredError("OUTPUT");
-    } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? done : wrong_usage;
-    }
-    if (mask == "off") options.model.options.mask = mia::MaskUse::off;
-
+    if (const auto code = parse_options(argc, argv, options)) return *code;
     mia::silence_ffmpeg();
-    Interrupt interrupt;
-    ProgressLine line;
+    const Interrupt interrupt(interrupted);
+    Display display(options.progress);
+    std::string hint;
     try {
-        if (options.summary)
+        if (options.summary) {
             print_summary(options);
-        else
-            upscale(options, interrupt, line);
+            return done;
+        }
+        Run run(options, interrupt, display);
+        try {
+            run.run();
+        } catch (...) {
+            hint = hint_of(run, command_line(argc, argv));
+            throw;
+        }
         return done;
     } catch (const mia::Cancelled&) {
-        line.end();
-        std::fputs("upscale: interrupted; the unfinished output was removed\n", stderr);
+        display.interrupted(hint.empty() ? "No chunk was finished; nothing is left." : hint, !hint.empty());
         return interrupted;
     } catch (const std::exception& error) {
-        line.end();
-        std::fprintf(stderr, "upscale: %s\n", error.what());
+        display.error(error.what(), hint);
         return failed;
     }
 }

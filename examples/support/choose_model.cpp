@@ -1,11 +1,14 @@
-#include "choose_model.hpp"
+#include "support/choose_model.hpp"
 
 #include <algorithm>
+#include <fstream>
 #include <span>
 #include <thread>
+#include <vector>
 
 #include "mia/io/read_state_dict.hpp"
 #include "mia/models/model_list.hpp"
+#include "mia/video/sha256.hpp"
 
 extern "C" {
 extern const unsigned char mia_default_weights[];
@@ -18,4 +21,18 @@ std::unique_ptr<mia::AnyModel> choose_model(const ModelRequest& request) {
     if (!request.weights.empty()) return mia::open_model(mia::read_state_dict(request.weights), options);
     const std::span bytes(reinterpret_cast<const std::byte*>(mia_default_weights), mia_default_weights_size);
     return mia::open_model(mia::parse_safetensors(bytes, "the built-in weights"), options);
+}
+
+std::string weights_hash(const ModelRequest& request) {
+    mia::detail::Sha256 hash;
+    if (request.weights.empty()) {
+        hash.update(mia_default_weights, mia_default_weights_size);
+        return hash.take();
+    }
+    std::ifstream file(request.weights, std::ios::binary);
+    std::vector<char> buffer(1 << 20);
+    while (file.read(buffer.data(), std::streamsize(buffer.size())) || file.gcount() > 0)
+        hash.update(buffer.data(), std::size_t(file.gcount()));
+    mia::require(file.eof(), request.weights.string(), ": the weights cannot be read to the end. Check the file.");
+    return hash.take();
 }

@@ -1,6 +1,7 @@
 #pragma once
 #include <filesystem>
 #include <memory>
+#include <string>
 
 #include "mia/models/any_model.hpp"
 
@@ -12,3 +13,6 @@ struct ModelRequest {
 
 /// The model that the weights belong to, ready to run. In a file of its own: it compiles every model there is.
 std::unique_ptr<mia::AnyModel> choose_model(const ModelRequest& request);
+
+/// SHA-256 of the weights' file, or of the built-in ones, in hexadecimal.
+std::string weights_hash(const ModelRequest& request);
