@@ -76,10 +76,10 @@ any_processor() {
 }
 
 fuzz() {
-    build build-fuzz "fuzz_json fuzz_safetensors fuzz_torch" "${no_programs[@]}" -DMIA_VIDEO=OFF -DMIA_FUZZ=ON \
+    build build-fuzz "fuzz_json fuzz_safetensors fuzz_torch fuzz_y4m" "${no_programs[@]}" -DMIA_FUZZ=ON \
         -DCMAKE_CXX_COMPILER=clang++ || return 1
     local name pid pids=() failed=0
-    for name in json safetensors torch; do
+    for name in json safetensors torch y4m; do
         mkdir -p build-fuzz/corpus/$name
         build-fuzz/tests/fuzz/fuzz_$name -max_total_time=60 -rss_limit_mb=2048 -timeout=20 -print_final_stats=1 \
             build-fuzz/corpus/$name tests/fuzz/seeds/$name > build-fuzz/$name.log 2>&1 &
