@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <span>
+#include <string>
 
 #include "mia/core/error.hpp"
 #include "mia/core/view.hpp"
@@ -24,20 +26,25 @@ public:
     /// picture: (H, W, 3), clamped to [0, 1], times 255 or 65535 in float, rounded half to even. The file appears when
     /// all of it is on the disk. Returns its size and hash. Error when it cannot be written.
     detail::FileStamp write(const std::filesystem::path& path, View<const float, 3> picture) {
+        const auto bytes = encode(picture, path.string());
+        detail::DurableFile file(path);
+        file.write(bytes.data(), bytes.size());
+        return file.commit();
+    }
+
+    /// The bytes of such a file, alive until the next call; messages call the picture `name`.
+    std::span<const std::uint8_t> encode(View<const float, 3> picture, const std::string& name = "a picture") {
         if (encoder_ == nullptr || encoder_->height != picture.extent(0) || encoder_->width != picture.extent(1))
             open(picture.extent(0), picture.extent(1));
-        detail::av_check(av_frame_make_writable(frame_.get()), path.string(), ": PNG encoder");
+        detail::av_check(av_frame_make_writable(frame_.get()), name, ": PNG encoder");
         for (int y = 0; y < frame_->height; ++y) {
             const float* from = picture.data + std::ptrdiff_t(y) * frame_->width * 3;
             std::uint8_t* to = frame_->data[0] + std::ptrdiff_t(y) * frame_->linesize[0];
             bit_depth_ == 8 ? fill_row<std::uint8_t>(from, to) : fill_row<std::uint16_t>(from, to);
         }
-        detail::av_check(avcodec_send_frame(encoder_.get(), frame_.get()), path.string(), ": PNG encoder");
-        detail::av_check(avcodec_receive_packet(encoder_.get(), packet_.get()), path.string(), ": PNG encoder");
-        detail::DurableFile file(path);
-        file.write(packet_->data, std::size_t(packet_->size));
-        av_packet_unref(packet_.get());
-        return file.commit();
+        detail::av_check(avcodec_send_frame(encoder_.get(), frame_.get()), name, ": PNG encoder");
+        detail::av_check(avcodec_receive_packet(encoder_.get(), packet_.get()), name, ": PNG encoder");
+        return {packet_->data, std::size_t(packet_->size)};
     }
 
 private:
