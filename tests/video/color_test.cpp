@@ -793,19 +793,18 @@ TEST(Color, OneObjectForColoursThatChange) {
     ToRgb to;
     FromRgb from;
     const auto rgb = noise(4, 6);
+    const auto frame = make_picture(AV_PIX_FMT_YUV420P, 4, 6);
     for (const auto matrix : {AVCOL_SPC_BT709, AVCOL_SPC_BT470BG})
         for (const auto range : {AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG})
-            for (const auto location : {AVCHROMA_LOC_LEFT, AVCHROMA_LOC_TOP})
-                for (const auto format : {AV_PIX_FMT_YUV420P, AV_PIX_FMT_YUV422P}) {
-                    const auto color = tagged(matrix, range, location);
-                    const auto frame = make_picture(format, 4, 6);
-                    from.convert(rgb.view(), color, *frame);
-                    EXPECT_EQ(difference(*frame, *from_rgb(rgb, format, color)).worst, 0);
-                    VideoFrame back;
-                    back.resize(4, 6);
-                    to.convert(*frame, color, back.view());
-                    EXPECT_EQ(back.pixels, to_rgb(*frame, color).pixels);
-                }
+            for (const auto location : {AVCHROMA_LOC_LEFT, AVCHROMA_LOC_TOP}) {
+                const auto color = tagged(matrix, range, location);
+                from.convert(rgb.view(), color, *frame);
+                EXPECT_EQ(difference(*frame, *from_rgb(rgb, AV_PIX_FMT_YUV420P, color)).worst, 0);
+                VideoFrame back;
+                back.resize(4, 6);
+                to.convert(*frame, color, back.view());
+                EXPECT_EQ(back.pixels, to_rgb(*frame, color).pixels);
+            }
 }
 
 TEST(Color, OutOfRangeIsClampedAndNanIsBlack) {
