@@ -1,0 +1,38 @@
+#pragma once
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <string>
+
+#include "support/choose_model.hpp"
+
+/// "on", "off", or a number from 0: the mask set by hand.
+inline void set_mask(mia::ModelOptions& options, const std::string& words) {
+    options.mask = words == "off"  ? mia::MaskUse::off
+                   : words == "on" ? mia::MaskUse::as_trained
+                                   : mia::MaskUse::by_hand;
+    if (options.mask != mia::MaskUse::by_hand) return;
+    const char* end = words.data() + words.size();
+    const auto [at, error] = std::from_chars(words.data(), end, options.threshold);
+    if (error != std::errc() || at != end || !(options.threshold >= 0))
+        throw CLI::ValidationError("--mask", "\"" + words + "\" is not on, off or a number from 0");
+}
+
+/// The options that say which model runs and how. `chosen`, when given, becomes true when a model is asked for.
+inline void add_model_options(CLI::App& app, ModelRequest& request, bool* chosen = nullptr) {
+    const char* group = "Model";
+    app.add_option_function<std::string>(
+           "--model",
+           [&request, chosen](const std::string& words) {
+               if (words != "default") request.weights = words;
+               if (chosen != nullptr) *chosen = true;
+           },
+           "\"default\", the built-in one, or weights: .safetensors or .pth")
+        ->group(group);
+    app.add_option_function<std::string>(
+           "--mask", [&request](const std::string& words) { set_mask(request.options, words); },
+           "on, off, or a number: skip what changes less (try 0.05)")
+        ->group(group);
+    app.add_option("--threads", request.options.threads, "default: one for each processor")
+        ->check(CLI::Range(1, 1024))
+        ->group(group);
+}
