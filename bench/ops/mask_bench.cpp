@@ -14,7 +14,7 @@ void add(const std::string& model, int C) {
         const auto bias = random_tensor({1});
         Tensor<std::uint8_t, 1> keep(pixels);
         measure(state, cpu, {.bytes = bytes},
-                [&] { predict_mask(cpu, q.view(), previous.view(), weight.view(), bias.view(), keep.view()); });
+                [&] { predict_mask(cpu, {}, q.view(), previous.view(), weight.view(), bias.view(), keep.view()); });
     });
     add_case("threshold_mask/" + model, 1, [=](benchmark::State& state, Cpu& cpu) {
         const auto q = random_tensor({pixels, C}), previous = random_tensor({pixels, C}, -normed, normed, 8);

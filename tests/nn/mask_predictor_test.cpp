@@ -27,10 +27,10 @@ TEST(MaskPredictor, KindsDecideByTheirOwnRule) {
     Network<MaskPredictor<MaskConfig{}, C>> learned(cpu);
     learned.flat()(0) = learned.flat()(1) = 1;
     learned.flat()(2) = -0.75f;
-    learned->forward(cpu, {now.data(), {P, C}}, {before.data(), {P, C}}, {keep.data(), {P}});
+    learned->forward(cpu, {}, {now.data(), {P, C}}, {before.data(), {P, C}}, {keep.data(), {P}});
     EXPECT_EQ(keep, (std::vector<std::uint8_t>{0, 0, 1}));
     Network<MaskPredictor<MaskConfig{.kind = MaskKind::threshold, .threshold = 0.25f}, C>> threshold(cpu);
-    threshold->forward(cpu, {now.data(), {P, C}}, {before.data(), {P, C}}, {keep.data(), {P}});
+    threshold->forward(cpu, {}, {now.data(), {P, C}}, {before.data(), {P, C}}, {keep.data(), {P}});
     EXPECT_EQ(keep, (std::vector<std::uint8_t>{0, 1, 1}));  // the mean over channels, equal counts
 }
 

@@ -52,15 +52,18 @@ void run_golden(const std::string& file, Shift shift, int frames, double bound) 
             x_pred.resize(cpu, P, dim);
             std::fill(x_pred.data(), x_pred.data() + x_pred.size(), NAN);
         } else {
-            module->mask.forward(cpu, rows_of(current), previous, {keep.data(), {P}});
+            module->mask.forward(cpu, grid, rows_of(current), previous, {keep.data(), {P}});
         }
         previous.resize(cpu, P, dim);
         std::copy(current.data, current.data + P * dim, previous.data());
         const auto scope = cpu.scope();
         auto rows = make_active_rows(cpu, grid, 1);
         select_rows(cpu, grid, 1, {keep.data(), {1, H, W}}, rows);
-        masked_rows(cpu, rows, x_pred.view(),
-                    [&](View<float, 2> result) { module->attention.forward(cpu, grid, rows, cond, current, result); });
+        masked_rows(cpu, rows, {keep.data(), {P}}, P, dim, &x_pred, [&] {
+            const auto result = cpu.scratch(P, dim);
+            module->attention.forward(cpu, grid, rows, cond, current, result);
+            return result;
+        });
         std::vector<float> expected, expected_keep;
         for (int p = 0; p < P; ++p) {
             const float* token = &out.data[std::size_t((p / W * padded_W + p % W) * (dim + 1))];

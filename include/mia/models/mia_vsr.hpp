@@ -264,6 +264,7 @@ private:
                       C.window.frames, features, direction == Direction::forward ? flows.forward : flows.backward,
                       state, next, probe);
             std::swap(features, next);
+            next = reused(backend, next);
         }
         for (int n = 0; n < out.extent(0); ++n) {
             upsampler_.forward(backend, features[first + n], lqs[first + n], out[n]);

@@ -29,11 +29,11 @@ class MaskPredictor {
 public:
     using Scalar = typename B::Scalar;
 
-    /// q, previous: (P, C), normed tokens of this frame and the last -> keep: (P) bytes.
-    void forward(B& backend, View<const Scalar, 2> q, View<const Scalar, 2> previous,
+    /// q, previous: (P, C), normed tokens of this frame and the last -> keep: (P) bytes. grid: the block's windows.
+    void forward(B& backend, const WindowGrid& grid, View<const Scalar, 2> q, View<const Scalar, 2> previous,
                  View<std::uint8_t, 1> keep) const {
         if constexpr (M.kind == MaskKind::learned)
-            predict_mask(backend, q, previous, weight_.view(), bias_.view(), keep);
+            predict_mask(backend, grid, q, previous, weight_.view(), bias_.view(), keep);
         else
             threshold_mask(backend, q, previous, threshold_, keep);
     }

@@ -7,6 +7,7 @@
 #include "mia/ops/elementwise/elementwise.hpp"
 #include "mia/ops/fused_block/fused_block.hpp"
 #include "mia/ops/mask/masked_rows.hpp"
+#include "mia/ops/training.hpp"
 
 namespace mia {
 
@@ -57,15 +58,16 @@ public:
     using State = std::conditional_t<is_fused, FusedState<B>, ComposedState>;
 
     /// x: (Fq, H, W, C) running features; cond: (Fc, H, W, C) the earlier frames, oldest first, the same for all blocks
-    /// of a branch -> y: (Fq, H, W, C), not overlapping x.
+    /// of a branch -> y: (Fq, H, W, C), not overlapping x. depth: 0 for the first block of a branch to 1 for the last
+    /// (in training, how often it is dropped).
     template <class Probe = NoProbe>
     void forward(B& backend, Shift shift, View<const Scalar, 4> x, View<const Scalar, 4> cond, Reuse reuse,
-                 State& state, View<Scalar, 4> y, Probe&& probe = {}) const {
+                 State& state, View<Scalar, 4> y, Probe&& probe = {}, float depth = 0) const {
         check(x, cond, reuse, state, y);
         if constexpr (is_fused)
             forward_fused(backend, shift, x, cond, reuse, state, y, probe);
         else
-            forward_composed(backend, shift, x, cond, reuse, state, y, probe);
+            forward_composed(backend, shift, x, cond, reuse, state, y, probe, depth);
     }
 
     /// Packs the whole block for the fused op. (Composed, the members pack themselves.)
@@ -124,7 +126,7 @@ private:
 
     template <class Probe>
     void forward_composed(B& backend, Shift shift, View<const Scalar, 4> x, View<const Scalar, 4> cond, Reuse reuse,
-                          State& state, View<Scalar, 4> y, Probe&& probe) const {
+                          State& state, View<Scalar, 4> y, Probe&& probe, float depth) const {
         const auto scope = backend.scope();
         const int H = x.extent(1), W = x.extent(2), P = H * W, tokens = query_frames * P;
         const WindowGrid grid{H, W, C.attention.window, shift};
@@ -136,27 +138,36 @@ private:
         if constexpr (C.mask.kind != MaskKind::none) {
             if (reuse == Reuse::masked) {
                 keep = backend.template scratch<std::uint8_t>(1, H, W);
-                mask_.forward(backend, rows_of(z), state.pred_q, keep.reshape(P));
+                mask_.forward(backend, grid, rows_of(z), state.pred_q, keep.reshape(P));
             }
-            if (reuse != Reuse::none) keep_state(backend, state, rows_of(z));
+            if (reuse != Reuse::none) {
+                state.pred_q.resize(backend, tokens, dim);
+                copy(backend, rows_of(z), state.pred_q.view());
+            }
         }
         probe.mask(View<const std::uint8_t, 3>(keep));
         ActiveRows rows = make_active_rows(backend, grid, query_frames);
         select_rows(backend, grid, query_frames, keep, rows);
 
         const bool stateless = reuse == Reuse::none;
-        const auto x_pred = stateless ? backend.scratch(tokens, dim) : state.x_pred.view();
-        masked_rows(backend, rows, x_pred,
-                    [&](View<Scalar, 2> result) { attn_.forward(backend, grid, rows, cond_z, z, result); });
+        const View<const std::uint8_t, 1> kept_tokens = keep.reshape(keep.data ? P : 0);
+        const auto x_pred =
+            masked_rows(backend, rows, kept_tokens, tokens, dim, stateless ? nullptr : &state.x_pred, [&] {
+                const auto result = backend.scratch(tokens, dim);
+                attn_.forward(backend, grid, rows, cond_z, z, result);
+                return result;
+            });
         const auto x1 = backend.scratch(tokens, dim);
-        add(backend, rows_of(x), x_pred, x1);
-        const auto hidden = stateless ? x_pred : state.hidden.view();  // x_pred is not needed any more
-        masked_rows(backend, rows, hidden, [&](View<Scalar, 2> result) {
-            gather_rows(backend, x1, rows, result);
-            const auto normed = backend.scratch(tokens, dim);
-            norm2_.forward(backend, result, normed, rows.rows());
-            mlp_.forward(backend, normed, result, rows.rows());
-        });
+        add(backend, rows_of(x), drop_path(backend, x_pred, depth), x1);
+        const auto hidden =
+            masked_rows(backend, rows, kept_tokens, tokens, dim, stateless ? nullptr : &state.hidden, [&] {
+                const auto active = backend.scratch(tokens, dim), normed = backend.scratch(tokens, dim);
+                const auto result = backend.scratch(tokens, dim);
+                gather_rows(backend, x1, rows, active);
+                norm2_.forward(backend, active, normed, rows.rows());
+                mlp_.forward(backend, normed, result, rows.rows());
+                return drop_path(backend, View<const Scalar, 2>(result), depth);
+            });
         add(backend, x1, hidden, rows_of(y));
     }
 
@@ -176,13 +187,6 @@ private:
             held = state.pred_q.extent(0);
         require(held == H * W, "MaskedBlock: the state holds ", held, " tokens, the frame has ", H * W,
                 "; begin a clip with Reuse::start (step 0)");
-    }
-    static void keep_state(B& backend, ComposedState& state, View<const Scalar, 2> z) {
-        const int tokens = z.extent(0);
-        state.pred_q.resize(backend, tokens, dim);
-        state.x_pred.resize(backend, tokens, dim);
-        state.hidden.resize(backend, tokens, dim);
-        copy(backend, z, state.pred_q.view());
     }
 
     LayerNorm<dim, B> norm1_, norm2_;

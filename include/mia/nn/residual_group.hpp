@@ -23,17 +23,22 @@ public:
     using Block = MaskedBlock<C.block, B, Attention>;
     static constexpr int depth = C.depth;
 
-    /// x: (Fq, H, W, C), cond: (Fc, H, W, C) -> y: (Fq, H, W, C). states, reuse: one a block.
+    /// x: (Fq, H, W, C), cond: (Fc, H, W, C) -> y: (Fq, H, W, C). states, reuse, depths: one a block.
     template <class Probe>
     void forward(B& backend, View<const Scalar, 4> x, View<const Scalar, 4> cond, const Reuse* reuse,
-                 typename Block::State* states, View<Scalar, 4> y, int group, Probe&& probe) const {
+                 typename Block::State* states, const float* depths, View<Scalar, 4> y, int group,
+                 Probe&& probe) const {
         const auto scope = backend.scope();
         const int F = x.extent(0), H = x.extent(1), W = x.extent(2);
         View<const Scalar, 4> features = x;
         for (int k = 0; k < depth; ++k) {
             const auto next = backend.scratch(F, H, W, dim);
             const Shift shift = k % 2 == 0 ? Shift::none : Shift::half_window;
-            blocks_[std::size_t(k)].forward(backend, shift, features, cond, reuse[k], states[k], next, probe);
+            checkpoint(backend, next, states[k], probe,
+                       [=, this, &backend, mode = reuse[k], share = depths[k]](auto& state, auto& seen) {
+                           blocks_[std::size_t(k)].forward(backend, shift, features, cond, mode, state, next, seen,
+                                                           share);
+                       });
             probe.block(group, k, next);
             features = next;
         }

@@ -73,7 +73,11 @@ public:
         constexpr int queries = Block::query_frames, conditions = Block::condition_frames;
         const View<const Scalar, 4> all = normed, cond = all.slice(frames - queries - conditions, conditions);
         std::array<Reuse, std::size_t(blocks)> reuse;
-        for (int n = 0; n < blocks; ++n) reuse[std::size_t(n)] = reuse_of(n, step);
+        std::array<float, std::size_t(blocks)> depths;
+        for (int n = 0; n < blocks; ++n) {
+            reuse[std::size_t(n)] = reuse_of(n, step);
+            depths[std::size_t(n)] = blocks > 1 ? float(n) / float(blocks - 1) : 0.0f;
+        }
 
         View<const Scalar, 4> features = all.slice(frames - queries, queries);
         int block = 0, group = 0;
@@ -82,7 +86,7 @@ public:
                 const auto run = [&](const auto& g) {
                     const auto next = backend.scratch(queries, H, W, dim);
                     g.forward(backend, features, cond, &reuse[std::size_t(block)], &state.block[std::size_t(block)],
-                              next, group, probe);
+                              &depths[std::size_t(block)], next, group, probe);
                     features = next;
                     block += std::decay_t<decltype(g)>::depth;
                     ++group;

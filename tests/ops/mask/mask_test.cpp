@@ -40,7 +40,7 @@ TYPED_TEST(MaskOp, LearnedMask) {
             const auto w = test::cast<T>(weight), b = test::cast<T>(bias);
             BasicCpu<T> cpu(threads, ScratchFill::nan);
             std::vector<std::uint8_t> keep(std::size_t(change.P), 7);
-            predict_mask<T>(cpu, {change.now.data(), {change.P, C}}, {change.before.data(), {change.P, C}},
+            predict_mask<T>(cpu, {}, {change.now.data(), {change.P, C}}, {change.before.data(), {change.P, C}},
                             {w.data(), {1, C}}, {b.data(), {1}}, {keep.data(), {change.P}});
             EXPECT_EQ(cpu.work().macs, change.P * C);
             int kept = 0;
@@ -85,13 +85,17 @@ TYPED_TEST(MaskOp, MaskedRowsKeepsWhatIsNotActive) {
     const auto keep = test::Random(3).bits(35, 0.4);
     auto rows = make_active_rows(cpu, grid, 1);
     select_rows(cpu, grid, 1, {keep.data(), {1, 5, 7}}, rows);
-    std::vector<T> kept(35 * 3, T(-1));
-    masked_rows(cpu, rows, View<T, 2>{kept.data(), {35, 3}}, [&](View<T, 2> result) {
+    Tensor<T, 2, BasicCpu<T>> kept(35, 3);
+    std::fill(kept.data(), kept.data() + kept.size(), T(-1));
+    const auto y = masked_rows(cpu, rows, {keep.data(), {35}}, 35, 3, &kept, [&] {
+        const auto result = cpu.scratch(35, 3);
         for (int r = 0; r < rows.counts[0]; ++r)
             for (int c = 0; c < 3; ++c) result(r, c) = T(10 * rows.pixel[r] + c);
+        return result;
     });
+    EXPECT_EQ(y.data, kept.data());
     for (int p = 0; p < 35; ++p)
-        for (int c = 0; c < 3; ++c) EXPECT_EQ(kept[3 * p + c], keep[p] ? T(10 * p + c) : T(-1)) << p;
+        for (int c = 0; c < 3; ++c) EXPECT_EQ(y(p, c), keep[p] ? T(10 * p + c) : T(-1)) << p;
 }
 
 TEST(MaskGolden, OpsBasicThreshold) {
@@ -102,7 +106,7 @@ TEST(MaskGolden, OpsBasicThreshold) {
     const float zero = 0;
     for (const float bias : logit.data) {
         std::uint8_t bit = 7;
-        predict_mask<float>(cpu, {&zero, {1, 1}}, {&zero, {1, 1}}, {&zero, {1, 1}}, {&bias, {1}}, {&bit, {1}});
+        predict_mask<float>(cpu, {}, {&zero, {1, 1}}, {&zero, {1, 1}}, {&zero, {1, 1}}, {&bias, {1}}, {&bit, {1}});
         keep.push_back(bit);
     }
     EXPECT_EQ(keep, expected.data);

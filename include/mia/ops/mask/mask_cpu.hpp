@@ -25,7 +25,7 @@ inline bool keeps(float logit) {
 }  // namespace detail
 
 template <class T>
-void predict_mask(BasicCpu<T>& cpu, In<T, 2> q, In<T, 2> previous, In<T, 2> weight, In<T, 1> bias,
+void predict_mask(BasicCpu<T>& cpu, const WindowGrid&, In<T, 2> q, In<T, 2> previous, In<T, 2> weight, In<T, 1> bias,
                   View<std::uint8_t, 1> keep) {
     const int C = q.extent(1);
     const std::int64_t macs = q.size();

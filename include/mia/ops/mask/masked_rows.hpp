@@ -3,14 +3,18 @@
 
 namespace mia {
 
-/// The one place where a mask decides: rows of `kept` (P, C) that are active become f's result, the others keep what
-/// they hold. f(result) fills the first rows of `result` (R, C), one an active token in the order of `rows`.
+/// The one place where a mask decides. Of the result (tokens, channels) the active rows are f's, the others those of
+/// `kept`, what was computed in earlier frames, which becomes the result; without `kept` all rows are active. f()
+/// returns (R, C), whose first rows are the active tokens' in the order of `rows`. keep: (tokens) bytes, what `rows`
+/// was made of, empty if that is all tokens; a backend that trains needs it.
 template <class B, class F>
-void masked_rows(B& backend, const ActiveRows& rows, View<typename B::Scalar, 2> kept, F&& f) {
+View<const typename B::Scalar, 2> masked_rows(B& backend, const ActiveRows& rows, View<const std::uint8_t, 1>,
+                                              int tokens, int channels, Tensor<typename B::Scalar, 2, B>* kept, F&& f) {
+    if (kept) kept->resize(backend, tokens, channels);  // keeps what it holds: the size is that of the frame before
+    const auto y = kept ? kept->view() : backend.scratch(tokens, channels);
     const auto scope = backend.scope();
-    const auto result = backend.scratch(rows.pixel.extent(0), kept.extent(1));  // (R, C)
-    f(result);
-    scatter_rows(backend, result, rows, kept);
+    scatter_rows(backend, f(), rows, y);
+    return y;
 }
 
 }  // namespace mia
