@@ -1,0 +1,106 @@
+#pragma once
+#include "mia/core/cpu.hpp"
+#include "mia/core/micro_kernel.hpp"
+#include "mia/ops/elementwise/elementwise.hpp"
+#include "mia/train/gradient.hpp"
+
+// What the vjps of several ops are made of: sums of outer products on the micro-kernel of the forward pass, and sums in
+// a fixed partition.
+
+namespace mia::detail {
+
+/// c[m, n] = sum over runs s and rows r < K of a[s, r, m] b[s, r, n]: the gradient of a weight matrix. a[s, r, m] is at
+/// a + s * a_run + r * a_stride + m; b likewise, its N columns are neighbours and readable up to whole vectors. c: rows
+/// c_stride apart, written in whole vectors.
+template <class T>
+struct OuterProducts {
+    const T* a;
+    std::ptrdiff_t a_stride, a_run;
+    const T* b;
+    std::ptrdiff_t b_stride, b_run;
+    int runs, K, M, N;
+    T* c;
+    std::ptrdiff_t c_stride;
+
+    template <int Rows, int Vectors>
+    void tile(int m, int n) const {
+        using namespace simd;
+        Vec<T> sums[Rows][Vectors] = {};
+        for (int s = 0; s < runs; ++s)
+            accumulate<T, Rows, Vectors>(ColumnsOperand<T, Rows>(a + s * a_run + m, a_stride), b + s * b_run + n,
+                                         b_stride, K, sums);
+#pragma GCC unroll 12
+        for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 2
+            for (int j = 0; j < Vectors; ++j) store(c + (m + i) * c_stride + n + j * lanes<T>, sums[i][j]);
+    }
+
+    void run() const {
+        using namespace simd;
+        const PanelLayout<T> columns{N, 1};
+        for (int panel = 0; panel < columns.panels(); ++panel) {
+            const int vectors = columns.vectors(panel), n = panel * columns.width;
+            each_tile(M, max_tile_rows(vectors), [&](int m, int rows) {
+                with_rows<most_tile_rows>(rows, [&]<int Rows>() {
+                    if (vectors == 1) return tile<Rows, 1>(m, n);
+                    if constexpr (Rows <= max_tile_rows(2)) tile<Rows, 2>(m, n);
+                });
+            });
+        }
+    }
+};
+
+/// to[i] += the sum over pieces p, in order, of parts[p, i]; rows of `width` in `to` lie `stride` apart in a part.
+template <class T>
+void add_parts(BasicCpu<T>& cpu, const T* parts, int pieces, std::ptrdiff_t part_size, int rows, int width, int stride,
+               T* to) {
+    cpu.parallel_for(rows, std::max(1, 4096 / std::max(width, 1)), [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+        for (std::ptrdiff_t r = begin; r < end; ++r)
+            for (int p = 0; p < pieces; ++p) {
+                const T* from = parts + p * part_size + r * stride;
+                T* row = to + r * width;
+                for (int i = 0; i < width; ++i) row[i] += from[i];
+            }
+    });
+}
+
+/// to (N) += column sums of the K rows of x.
+template <class T>
+void add_column_sums(const T* x, std::ptrdiff_t K, int N, T* to) {
+    for (std::ptrdiff_t r = 0; r < K; ++r)
+        for (int n = 0; n < N; ++n) to[n] += x[r * N + n];
+}
+
+/// d += g, or d = g if d is fresh, for the elements that f gives: g = f(position, count) in vectors.
+template <class T, class F>
+void add_each_vector(BasicCpu<T>& cpu, std::ptrdiff_t size, Gradient<T> d, F f) {
+    using namespace simd;
+    each_vector(cpu, size, [=](std::ptrdiff_t i, int count) {
+        Vec<T> g = f(i, count);
+        if (count == lanes<T>)
+            store(d.data + i, d.is_fresh ? g : load(d.data + i) + g);
+        else
+            store_first(d.data + i, d.is_fresh ? g : load_first(d.data + i, count) + g, count);
+    });
+}
+template <class T>
+MIA_INLINE simd::Vec<T> load_some(const T* p, int count) {
+    return count == simd::lanes<T> ? simd::load(p) : simd::load_first(p, count);
+}
+
+/// d += g.
+template <class T>
+void add_gradient(BasicCpu<T>& cpu, const T* g, std::ptrdiff_t size, Gradient<T> d) {
+    if (!d) return;
+    add_each_vector(cpu, size, d, [=](std::ptrdiff_t i, int count) { return load_some(g + i, count); });
+}
+
+/// Shares a loop over the destination rows [0, rows) of a scatter: f(begin, end) looks at all sources and adds those
+/// that go to these rows, so that every sum is taken in the order of the sources, whatever thread takes it.
+template <class T, class F>
+void scatter_by_rows(BasicCpu<T>& cpu, int rows, F f) {
+    const int grain = std::max(16, simd::ceil_div(rows, 8));
+    cpu.parallel_for(rows, grain, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) { f(int(begin), int(end)); });
+}
+
+}  // namespace mia::detail

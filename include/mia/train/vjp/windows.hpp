@@ -1,0 +1,92 @@
+#pragma once
+#include "mia/ops/window/windows.hpp"
+#include "mia/train/vjp/products.hpp"
+
+// Permutations with gaps: the gradients go back the same way. A pixel lies in one window and is listed once, so no two
+// rows meet.
+
+namespace mia {
+
+/// On a tape every token is computed, whatever the mask says: the ones that are not kept have a part in the gradient of
+/// the mask (masked_rows).
+template <class B>
+void select_rows(Tape<B>& tape, const WindowGrid& grid, int frames, View<const std::uint8_t, 3>, ActiveRows& rows) {
+    select_rows(tape.backend(), grid, frames, {}, rows);
+}
+
+/// d_x[pixel[r], :] += dy[r, :].
+template <class T>
+void gather_rows_gradient(BasicCpu<T>& cpu, In<T, 2> dy, const ActiveRows& rows, T* d_x) {
+    const int C = dy.extent(1);
+    cpu.parallel_for(rows.counts[0], 512, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+        for (std::ptrdiff_t r = begin; r < end; ++r) {
+            T* to = d_x + std::ptrdiff_t(rows.pixel[r]) * C;
+            for (int c = 0; c < C; ++c) to[c] += dy.data[r * C + c];
+        }
+    });
+}
+template <class B>
+void gather_rows(Tape<B>& tape, In<typename B::Scalar, 2> x, const ActiveRows& rows, Out<typename B::Scalar, 2> y) {
+    using T = typename B::Scalar;
+    gather_rows(tape.backend(), x, rows, y);
+    tape.push(Out<T, 2>(y.slice(0, rows.counts[0])), [=, &tape](View<const T, 2> dy) {
+        if (const auto d_x = tape.gradient(x)) gather_rows_gradient<T>(tape.backend(), dy, rows, d_x.data);
+    });
+}
+
+/// d_x[r, :] (+)= dy[pixel[r], :].
+template <class T>
+void scatter_rows_gradient(BasicCpu<T>& cpu, In<T, 2> dy, const ActiveRows& rows, Gradient<T> d_x) {
+    const int C = dy.extent(1);
+    cpu.parallel_for(rows.counts[0], 512, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+        for (std::ptrdiff_t r = begin; r < end; ++r) {
+            const T* g = dy.data + std::ptrdiff_t(rows.pixel[r]) * C;
+            T* to = d_x.data + r * C;
+            for (int c = 0; c < C; ++c) to[c] = d_x.is_fresh ? g[c] : to[c] + g[c];
+        }
+    });
+}
+template <class B>
+void scatter_rows(Tape<B>& tape, In<typename B::Scalar, 2> x, const ActiveRows& rows, Out<typename B::Scalar, 2> y) {
+    using T = typename B::Scalar;
+    require(rows.counts[0] == y.extent(0), "scatter_rows: on a tape every row of y must be written; ", rows.counts[0],
+            " of ", y.extent(0), " are");
+    scatter_rows(tape.backend(), x, rows, y);
+    const In<T, 2> used = x.slice(0, rows.counts[0]);
+    tape.push(y, [=, &tape](View<const T, 2> dy) {
+        if (const auto d_x = tape.whole_gradient(used)) scatter_rows_gradient<T>(tape.backend(), dy, rows, d_x);
+    });
+}
+
+/// d_image (P, C) of frame `frame` += dy: (windows, frames, N, C). Padding has no pixel.
+template <class T>
+void gather_windows_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, const ActiveRows& rows, In<T, 4> dy, int frame,
+                             T* d_image) {
+    const int N = dy.extent(2), C = dy.extent(3);
+    cpu.parallel_for(rows.counts[1], 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+        for (std::ptrdiff_t w = begin; w < end; ++w) {
+            const T* g = dy[w][frame].data;
+            for (int n = 0; n < N; ++n, g += C) {
+                const int pixel = grid.pixel(rows.window[w], n);
+                if (pixel < 0) continue;
+                T* to = d_image + std::ptrdiff_t(pixel) * C;
+                for (int c = 0; c < C; ++c) to[c] += g[c];
+            }
+        }
+    });
+}
+template <class B>
+void gather_windows(Tape<B>& tape, const WindowGrid& grid, const ActiveRows& rows, In<typename B::Scalar, 4> cond,
+                    In<typename B::Scalar, 4> x, Out<typename B::Scalar, 4> y) {
+    using T = typename B::Scalar;
+    gather_windows(tape.backend(), grid, rows, cond, x, y);
+    tape.push(Out<T, 4>(y.slice(0, rows.counts[1])), [=, &tape](View<const T, 4> dy) {
+        int frame = 0;
+        for (const auto& images : {cond, x})
+            for (int f = 0; images.data && f < images.extent(0); ++f, ++frame)
+                if (const auto d = tape.gradient(images[f]))
+                    gather_windows_gradient<T>(tape.backend(), grid, rows, dy, frame, d.data);
+    });
+}
+
+}  // namespace mia
