@@ -1,0 +1,67 @@
+#pragma once
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <mutex>
+#include <stop_token>
+#include <thread>
+
+/// Ctrl-C: asks the run to stop, which it does within a step of the model; a second one, or half a minute, ends the
+/// program at once. Whatever is finished stays either way, and nothing else ever has the output's name.
+class Interrupt {
+public:
+    /// Made before any other thread, so that all of them leave the signals to the one here.
+    explicit Interrupt(int exit_code) : exit_code_(exit_code) {
+        sigemptyset(&signals_);
+        for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+            struct sigaction before = {};
+            sigaction(signal, nullptr, &before);
+            if (before.sa_handler != SIG_IGN) sigaddset(&signals_, signal);  // nohup means what it says
+        }
+        sigaddset(&signals_, SIGUSR1);  // the destructor's
+        pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+        signal(SIGPIPE, SIG_IGN);
+        waiter_ = std::thread([this] { wait(); });
+    }
+    ~Interrupt() {
+        {
+            const std::scoped_lock lock(mutex_);
+            over_ = true;
+        }
+        pthread_kill(waiter_.native_handle(), SIGUSR1);  // wakes the waiting thread
+        waiter_.join();
+    }
+    Interrupt(const Interrupt&) = delete;
+    Interrupt& operator=(const Interrupt&) = delete;
+
+    std::stop_token token() const { return stop_.get_token(); }
+
+private:
+    void wait() {
+        int signal = 0;
+        sigwait(&signals_, &signal);
+        if (is_over()) return;
+        stop_.request_stop();
+        std::fputs("\nupscale: stopping; once more to stop at once\n", stderr);
+        const timespec patience{30, 0};
+        sigtimedwait(&signals_, nullptr, &patience);
+        if (is_over()) return;
+        std::fputs("upscale: interrupted\n", stderr);
+        _exit(exit_code_);
+    }
+    bool is_over() {
+        const std::scoped_lock lock(mutex_);
+        return over_;
+    }
+
+    int exit_code_;
+    sigset_t signals_;
+    std::stop_source stop_;
+    std::mutex mutex_;
+    bool over_ = false;
+    std::thread waiter_;
+};
