@@ -3,39 +3,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cctype>
 #include <cmath>
-#include <cstdint>
-#include <cstdlib>
 #include <string>
-#include <vector>
 
-#include "media.hpp"
+#include "reading.hpp"
 
 namespace mia {
 namespace {
 
-using test::message_of;
 using testing::AllOf;
-using testing::ElementsAre;
 using testing::HasSubstr;
 
-class Reader : public test::MediaTest {
+class Reader : public test::ReadingTest {
 protected:
-    static std::vector<VideoFrame> all(const std::filesystem::path& path) {
-        VideoReader reader(path);
-        std::vector<VideoFrame> frames;
-        for (VideoFrame frame; reader.read(frame);) frames.push_back(frame);
-        EXPECT_FALSE([&] {
-            VideoFrame frame;
-            return reader.read(frame);
-        }());  // the end stays the end
-        return frames;
-    }
-    /// What reading all of it says.
-    static std::string error_of(const std::filesystem::path& path) {
-        return message_of([&] { all(path); });
-    }
     /// The frames as ffmpeg decodes them, rgb24.
     std::string raw_rgb(const std::filesystem::path& path) const {
         const auto raw = make("-i '" + path.string() + "' -fps_mode passthrough -f rawvideo -pix_fmt rgb24", "raw.rgb");
@@ -112,35 +92,6 @@ TEST_F(Reader, BarsOfEachMatrixAndRangeAgreeWithFfmpeg) {
             }
 }
 
-TEST_F(Reader, TimeStampsAreTheFiles) {
-    MIA_NEEDS_FFMPEG();
-    const auto path = make(
-        "-f lavfi -i testsrc2=size=64x48:rate=30 -t 2 -vf "
-        "\"select='not(mod(n,3))+not(mod(n,7))',setpts=PTS+1.5/TB\" -fps_mode passthrough "
-        "-c:v libx264 -bf 3",
-        "a.mkv");
-    std::string wanted, got;
-    std::istringstream lines(test::output_of(
-        "ffprobe -v error -select_streams v -show_entries frame=pts -of csv=p=0 '" + path.string() + "'"));
-    for (std::string line; std::getline(lines, line);)
-        if (std::isdigit(static_cast<unsigned char>(line[0])) != 0)  // not the side data
-            wanted += std::to_string(std::atoll(line.c_str())) + ' ';
-    const auto frames = all(path);
-    for (const auto& frame : frames) got += std::to_string(frame.pts) + ' ';
-    EXPECT_EQ(got, wanted);
-    EXPECT_GT(frames[0].pts, 1400);
-    for (std::size_t i = 0; i + 1 < frames.size(); ++i)
-        EXPECT_EQ(frames[i].duration, frames[i + 1].pts - frames[i].pts);
-    EXPECT_GT(frames.back().duration, 0);
-}
-
-TEST_F(Reader, RawStreamWithoutTimeStamps) {
-    MIA_NEEDS_FFMPEG();
-    const auto frames = all(make(picture + "-c:v libx264 -bf 2", "a.h264"));
-    ASSERT_EQ(frames.size(), 10u);
-    for (std::size_t i = 1; i < frames.size(); ++i) EXPECT_GT(frames[i].pts, frames[i - 1].pts);
-}
-
 TEST_F(Reader, PacketsOfOtherStreams) {
     MIA_NEEDS_FFMPEG();
     const auto path = make(picture + "-f lavfi -i sine -t 1 -c:v mpeg4 -c:a aac", "a.mkv");
@@ -161,24 +112,6 @@ TEST_F(Reader, PacketsOfOtherStreams) {
             EXPECT_EQ(count, 0u);
         }
     }
-}
-
-TEST_F(Reader, FolderOfImages) {
-    MIA_NEEDS_FFMPEG();
-    make(picture + "-start_number 7 -pix_fmt rgb24", "f%d.png");
-    const VideoReader reader(folder);
-    EXPECT_EQ(reader.info().kind, SourceKind::images);
-    EXPECT_EQ(reader.info().frame_count, 10);
-    EXPECT_EQ(reader.info().width, 64);
-    EXPECT_EQ(reader.streams(), nullptr);
-    std::vector<std::string> names;
-    const auto frames = all(folder);
-    for (std::size_t i = 0; i < frames.size(); ++i) {
-        names.push_back(frames[i].name);
-        EXPECT_EQ(frames[i].pts, std::int64_t(i));
-    }
-    EXPECT_THAT(names, ElementsAre("f7.png", "f8.png", "f9.png", "f10.png", "f11.png", "f12.png", "f13.png", "f14.png",
-                                   "f15.png", "f16.png"));
 }
 
 TEST_F(Reader, NamesWithColonsAndPercentAreFiles) {
@@ -235,17 +168,6 @@ TEST_F(Reader, Damaged) {
         for (std::size_t i = bytes.size() / 2; i < bytes.size() / 2 + 300; ++i) bytes[i] = char(i * 89);
         EXPECT_THAT(error_of(write_bytes(name, bytes)), HasSubstr("cannot be decoded")) << name;
     }
-}
-
-TEST_F(Reader, SizeChanges) {
-    MIA_NEEDS_FFMPEG();
-    const auto first = make(picture + "-c:v libx264", "a.h264");
-    const auto second = make("-f lavfi -i testsrc2=size=32x48:rate=10 -t 1 -c:v libx264", "b.h264");
-    EXPECT_THAT(error_of(write_bytes("c.h264", bytes_of(first) + bytes_of(second))),
-                HasSubstr("frame 10 is 32 x 48, the ones before it are 64 x 48"));
-    make(picture + "-frames:v 1", "1.png");
-    make("-f lavfi -i testsrc2=size=32x48:rate=10 -frames:v 1", "2.png");
-    EXPECT_THAT(error_of(folder), HasSubstr("2.png is 32 x 48"));
 }
 
 }  // namespace

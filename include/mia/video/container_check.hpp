@@ -41,11 +41,25 @@ struct ContainerBytes {
     std::ifstream file;
 };
 
+/// AVI: a row of chunks "RIFF", little-endian size, content; several in files above 1 GB. 0 and all ones are what a
+/// recorder leaves that was not closed.
+inline std::uint64_t missing_of_riff(ContainerBytes& bytes, std::uint64_t file_size) {
+    std::uint64_t at = 0, tag = 0, size = 0;
+    while (bytes.read(at, 4, tag) && tag == 0x52494646 && bytes.read(at + 4, 4, size)) {
+        size = (size & 0xff) << 24 | (size & 0xff00) << 8 | (size >> 8 & 0xff00) | size >> 24;
+        if (size == 0 || size == 0xffffffff) return 0;
+        at += 8 + size;
+        if (at > file_size) return at - file_size;
+        at += size % 2;
+    }
+    return 0;
+}
+
 }  // namespace detail
 
-/// Bytes, at least, that the end of an MP4, MOV, Matroska or WebM file lacks, by what its own headers say; 0 when it is
-/// whole, is of another kind, or does not say. FFmpeg's demuxers take a cut file for one that ends there, so that its
-/// last part would be missing without a word.
+/// Bytes, at least, that the end of an MP4, MOV, Matroska, WebM or AVI file lacks, by what its own headers say; 0 when
+/// it is whole, is of another kind, or does not say. FFmpeg's demuxers take a cut file for one that ends there, so that
+/// its last part would be missing without a word.
 inline std::uint64_t missing_bytes(const std::filesystem::path& path) {
     std::error_code failure;
     const std::uint64_t size = std::filesystem::file_size(path, failure);
@@ -64,6 +78,8 @@ inline std::uint64_t missing_bytes(const std::filesystem::path& path) {
         if (!bytes.read_ebml(at, length, unknown) || unknown || length > std::uint64_t(1) << 56) return 0;
         return at + length > size ? at + length - size : 0;
     }
+
+    if (start == 0x52494646) return detail::missing_of_riff(bytes, size);
 
     if (!bytes.read(4, 4, type) || type != 0x66747970) return 0;  // "ftyp"
     for (std::uint64_t at = 0; at < size;) {                      // a row of boxes: size, type, content

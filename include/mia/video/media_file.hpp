@@ -26,7 +26,10 @@ public:
             require(missing == 0, name_, ": the file is cut short, at least ", missing,
                     " bytes are missing. Copy or download it again.");
         }
-        if (is_y4m(bytes_.head())) check_y4m_header(bytes_.head(), max_pixels, name_);
+        if (is_y4m(bytes_.head())) {
+            check_y4m_header(bytes_.head(), max_pixels, name_);
+            position_ = std::int64_t(bytes_.head().find('\n')) + 1;
+        }
         open(path);
         find_streams();
         choose_stream();
@@ -62,8 +65,7 @@ public:
             return text("the file became ", lost, " bytes shorter while it was read");
         const std::string_view demuxer = format_->iformat->name;
         const std::int64_t rest = avio_tell(bytes_.context()) - position_;
-        if (demuxer == "yuv4mpegpipe" && packets_ > 0 && rest > 0)
-            return text("only the first ", rest, " bytes of it are there");
+        if (demuxer == "yuv4mpegpipe" && rest > 0) return text("only the first ", rest, " bytes of it are there");
         const std::int64_t promised = avformat_index_get_entries_count(&video());
         if (!bytes_.seekable() && demuxer.starts_with("mov") && packets_ < promised)
             return text("the input ended after ", packets_, " of ", promised, " frames");
@@ -125,7 +127,7 @@ private:
     std::int64_t max_pixels_;
     int stream_ = -1;
     std::int64_t packets_ = 0;   // of the video stream, read so far
-    std::int64_t position_ = 0;  // behind the last whole packet
+    std::int64_t position_ = 0;  // behind the last whole packet, or y4m's header
 };
 
 }  // namespace mia::detail
