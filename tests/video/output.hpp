@@ -1,10 +1,12 @@
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "media.hpp"
 #include "mia/video/frame.hpp"
@@ -22,13 +24,15 @@ inline VideoInfo info_of(int width, int height) {
     return info;
 }
 
-/// Frame `number` of a moving pattern that no encoder finds trivial; its pts is its number.
+/// Frame `number` of a moving pattern, smooth, so that halved chroma is no loss; its pts is its number.
 inline VideoFrame frame_of(const VideoInfo& info, std::int64_t number) {
     VideoFrame frame;
     frame.resize(info.height, info.width);
     for (int y = 0; y < frame.height; ++y)
         for (int x = 0; x < frame.width; ++x)
-            for (int c = 0; c < 3; ++c) frame.view()(y, x, c) = float((x * x / 7 + y * (c + 3) + number * 5) % 64) / 63;
+            for (int c = 0; c < 3; ++c)
+                frame.view()(y, x, c) =
+                    0.5f + 0.4f * std::sin(float(x + 3 * number) / 9 + float(c) / 2) * std::cos(float(y) / 7);
     frame.pts = number;
     frame.duration = 1;
     return frame;

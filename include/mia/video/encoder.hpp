@@ -1,8 +1,13 @@
 #pragma once
+extern "C" {
+#include <libavutil/cpu.h>
+}
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -166,6 +171,9 @@ private:
         set_preset(set, encoder, traits);
         const std::string_view encoder_name = codec_.name;
         if (encoder_name == "libx265") set("x265-params", text("log-level=none", x265_params(hdr_)));
+        // x264's macroblock tree reads memory that was never written where it uses AVX-512 (core 164): other bytes in
+        // every run.
+        if (encoder_name == "libx264" && has_avx512()) set("x264-params", "asm=avx2");
         if (encoder_name == "libvpx-vp9" || encoder_name == "libaom-av1") {
             set("b", "0");  // or the crf is but a bound
             set("row-mt", "1");
@@ -178,10 +186,18 @@ private:
         if (encoder_name == "prores_ks") set("vendor", "apl0");
         for (const auto& [key, value] : config_.encoder_options) {
             const AVDictionaryEntry* ours = av_dict_get(made, key.c_str(), nullptr, 0);
-            const bool list = key == "x265-params" && ours != nullptr;
+            const bool list = key.ends_with("-params") && ours != nullptr;
             set(key.c_str(), list ? text(ours->value, ":", value) : value);
         }
         return DictionaryPtr(made);
+    }
+
+    static bool has_avx512() {
+#if defined(AV_CPU_FLAG_AVX512)
+        return (av_get_cpu_flags() & AV_CPU_FLAG_AVX512) != 0;
+#else
+        return false;
+#endif
     }
 
     template <class Set>
@@ -190,7 +206,17 @@ private:
                                            : av_opt_find(encoder.priv_data, "preset", nullptr, 0, 0) != nullptr;
         require(has || config_.preset.empty(), name_, ": the encoder ", codec_.name, " has no presets. Leave it out.");
         const std::string preset = config_.preset.empty() && traits != nullptr ? traits->preset : config_.preset;
+        if (traits != nullptr && std::string_view(traits->preset) == "medium") check_x26x_preset(preset);
         if (!preset.empty()) set(traits != nullptr ? traits->preset_option : "preset", preset);
+    }
+
+    /// x264 and x265 would print what is wrong.
+    void check_x26x_preset(const std::string& preset) const {
+        static constexpr std::string_view known[] = {"ultrafast", "superfast", "veryfast", "faster",   "fast",
+                                                     "medium",    "slow",      "slower",   "veryslow", "placebo"};
+        require(std::find(std::begin(known), std::end(known), preset) != std::end(known), name_, ": the encoder ",
+                codec_.name, " has no preset \"", preset,
+                "\". Use ultrafast, superfast, veryfast, faster, fast, medium, ", "slow, slower, veryslow or placebo.");
     }
 
     /// Of an encoder that we know nothing of: FFmpeg's bit rates are far too low for large pictures.
