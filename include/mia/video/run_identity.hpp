@@ -71,7 +71,8 @@ inline void add_input_identity(const VideoInfo& info, std::map<std::string, std:
         return;
     }
     const bool folder = std::filesystem::is_directory(info.path, failure);
-    const auto files = folder ? list_images(info.path) : list_numbered(info.path);
+    const bool single = std::filesystem::is_regular_file(info.path, failure);  // one image, read as a video of a frame
+    const auto files = folder ? list_images(info.path) : single ? std::vector{info.path} : list_numbered(info.path);
     Sha256 hash;
     for (const auto& file : files) {
         const std::uint64_t size = std::filesystem::file_size(file, failure);
