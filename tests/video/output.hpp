@@ -81,9 +81,10 @@ inline std::vector<std::string> copy_video(
     return writer.left_out();
 }
 
-/// ffprobe's answer to `what`, without empty lines.
+/// ffprobe's answer to `what`, without empty lines and without a comma or new line at the end.
 inline std::string probe(const std::filesystem::path& path, const std::string& what) {
     auto words = output_of("ffprobe -v error " + what + " '" + path.string() + "'");
+    for (auto at = words.find("\n\n"); at != words.npos; at = words.find("\n\n")) words.erase(at, 1);
     while (!words.empty() && (words.back() == '\n' || words.back() == ',')) words.pop_back();
     return words;
 }
