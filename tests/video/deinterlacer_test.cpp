@@ -71,6 +71,26 @@ TEST_F(Deinterlacing, OneFrameForEachWithItsTime) {
     }
 }
 
+// A frame is the moment of its first field, whose lines stay as they are. These codecs' frames tell nothing of fields.
+TEST_F(Deinterlacing, FieldsComeInTheContainersOrder) {
+    MIA_NEEDS_FFMPEG();
+    const auto pairs = all(make(bar + "-vf interlace=lowpass=off,format=yuv420p,setfield=prog -c:v huffyuv", "a.mkv"));
+    for (const int first : {0, 1}) {
+        const auto path =
+            make("-i '" + (folder / "a.mkv").string() + "' -c:v huffyuv -field_order " + (first == 0 ? "tt" : "bb"),
+                 "b.mkv");
+        const auto frames = all(path, {.deinterlace = true});
+        ASSERT_EQ(frames.size(), pairs.size());
+        double kept = 0, made = 0;  // how far lines of the first and the second field are from what they were
+        for (std::size_t i = 0; i < frames.size(); ++i)
+            for (int y = 0; y < 64; ++y)
+                for (int x = 0; x < 96; ++x)
+                    (y % 2 == first ? kept : made) += std::abs(frames[i].view()(y, x, 1) - pairs[i].view()(y, x, 1));
+        EXPECT_LT(kept, 1e-2);
+        EXPECT_GT(made, 100);
+    }
+}
+
 TEST_F(Deinterlacing, TimesAreTheUndeinterlacedOnes) {
     MIA_NEEDS_FFMPEG();
     const std::string varying = "'select=mod(n\\,3),setpts=PTS+2/TB' -fps_mode passthrough -c:v ffv1 ";
