@@ -170,8 +170,8 @@ TEST(Session, PullingLateChangesNothing) {
 TEST(Session, DeclaresItsMemoryBeforehand) {
     NeighbourMean model(1);
     const Session session(model, chunks(4, 2));
-    // Windows of 8 frames, at most 6 results, each of 4 times the pixels.
-    EXPECT_EQ(session.memory_bytes(height, width), (8u + 6u * 4) * height * width * 3 * sizeof(float) + 8000u);
+    // Windows of 8 frames, at most 5 results, each of 4 times the pixels.
+    EXPECT_EQ(session.memory_bytes(height, width), (8u + 5u * 4) * height * width * 3 * sizeof(float) + 8000u);
     NeighbourMean online(1, false);
     EXPECT_EQ(Session(online, chunks(4, 2)).memory_bytes(height, width), height * width * 3 * sizeof(float) + 500u);
 }

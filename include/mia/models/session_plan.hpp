@@ -25,8 +25,10 @@ struct SessionConfig {
     int window_frames(const AnyModel& model) const {
         return model.bidirectional() ? 2 * context_frames + chunk_frames : 1;
     }
-    /// Most frames that one run of the model delivers.
-    int most_results(const AnyModel& model) const { return model.bidirectional() ? chunk_frames + context_frames : 1; }
+    /// Most frames that one run of the model delivers: the last one of a scene, a frame short of a full window.
+    int most_results(const AnyModel& model) const {
+        return model.bidirectional() ? chunk_frames + std::max(0, context_frames - 1) : 1;
+    }
     TiledModel tiled(AnyModel& model, int height, int width) const {
         return TiledModel(model, tiles, window_frames(model), most_results(model), height, width);
     }
