@@ -91,7 +91,9 @@ TEST_F(StreamPart, FramesAndSoundOfThePart) {
         const Content whole = read(path);
         ASSERT_EQ(whole.frames.size(), 30u);
         ASSERT_GT(whole.pieces.size(), 5u);
-        if (name == "a.mp4") EXPECT_LT(whole.pieces[0].begin, 0);  // the codec's start-up, before the first picture
+        if (name == "a.mp4") {
+            EXPECT_LT(whole.pieces[0].begin, 0);  // the codec's start-up, before the first picture
+        }
         expect_part(read(path, {.start = FrameNumber{7}, .end = FrameNumber{19}}), whole, 7, 19);
         expect_part(read(path, {.start = Seconds{0.7}, .end = Seconds{1.9}}), whole, 7, 19);
         expect_part(read(path, {.start = Seconds{1.25}}), whole, 13, 30);
