@@ -38,6 +38,8 @@ ffmpeg -v error -f lavfi -i testsrc2=size=64x48:rate=25 -t 0.4 -vf setsar=4/3,ti
 expect 0 "interlaced" "$folder/fields.mkv"
 holds "$words" "pixels of 4:3, shown 85 wide"
 holds "$words" "matrix smpte170m (guessed"
+ffmpeg -v error -i "$clip" -frames:v 2 -an -c:v ffv1 -pix_fmt bgr0 "$folder/packed.mkv" </dev/null
+expect 0 "bgr0, 8 bits" "$folder/packed.mkv"  # which the deinterlacer does not know
 ffmpeg -v error -f lavfi -i testsrc2=size=120x72:rate=10 -frames:v 4 "$folder/truth_%d.png" </dev/null
 ffmpeg -v error -i "$folder/truth_%d.png" -vf scale=30:18 "$folder/small_%d.png" </dev/null
 expect 0 "frames      4" "$folder/small_%d.png"

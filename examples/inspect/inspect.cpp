@@ -62,10 +62,25 @@ void set_frames(Options& options, std::string_view words) {
 }
 
 mia::VideoReaderConfig part_of(const Options& options) {
-    mia::VideoReaderConfig config{.deinterlace = true};
+    mia::VideoReaderConfig config;
     config.start = mia::FrameNumber{options.first};
     if (options.last != to_the_end) config.end = mia::FrameNumber{options.last + 1};
     return config;
+}
+
+/// A reader that takes interlaced video too. It is refused without the filter that makes frames of fields, which in
+/// turn does not know every pixel format: so the filter is used only where the video is refused without it.
+std::unique_ptr<mia::VideoReader> open_video(const std::filesystem::path& path, mia::VideoReaderConfig config = {}) {
+    try {
+        return std::make_unique<mia::VideoReader>(path, config);
+    } catch (const mia::Error& error) {
+        config.deinterlace = true;
+        try {
+            return std::make_unique<mia::VideoReader>(path, config);
+        } catch (const mia::Error&) {
+            throw mia::Error(error.what());
+        }
+    }
 }
 
 /// A folder of pictures: frame_00012_flow.png and so on.
@@ -198,13 +213,12 @@ void require_folder_of(const std::filesystem::path& file) {
 
 void look(const Options& options, mia::AnyModel& model, const std::vector<std::string>& facts) {
     if (!options.report.empty()) require_folder_of(options.report);
-    mia::VideoReader reader(options.input, part_of(options));
-    std::unique_ptr<mia::VideoReader> truth;
-    if (!options.truth.empty()) truth = std::make_unique<mia::VideoReader>(options.truth, part_of(options));
-    const std::int64_t expected = reader.info().frame_count;
-    Looker looker(options, reader, model.scale(), expected);
+    const auto reader = open_video(options.input, part_of(options));
+    const auto truth = options.truth.empty() ? nullptr : open_video(options.truth, part_of(options));
+    const std::int64_t expected = reader->info().frame_count;
+    Looker looker(options, *reader, model.scale(), expected);
     const RunConfig config{options.first, options.session, truth.get()};
-    const RunRecord run = run_model(model, reader, config, [&](const FrameResult& frame) { looker.use(frame); });
+    const RunRecord run = run_model(model, *reader, config, [&](const FrameResult& frame) { looker.use(frame); });
     looker.finish();
     if (!options.report.empty())
         looker.report().write(options.report, "mia: " + options.input.filename().string(), facts,
@@ -227,8 +241,8 @@ void run(Options options) {
     std::vector<std::string> facts;
     const auto model = choose_model(options.model);
     {
-        const mia::VideoReader reader(options.input, {.deinterlace = true});
-        facts = {describe_video(reader), describe_upscale(reader.info(), *model)};
+        const auto reader = open_video(options.input);
+        facts = {describe_video(*reader), describe_upscale(reader->info(), *model)};
     }
     for (const std::string& fact : facts) std::fputs(fact.c_str(), stdout);
     if (options.runs_the_model()) look(options, *model, facts);
