@@ -112,8 +112,8 @@ private:
     static constexpr Reuse reuse_of(int block, int step) {
         constexpr MaskConfig mask = C.block.mask;
         if (mask.kind == MaskKind::none || block < mask.first_blocks) return Reuse::none;
-        const bool refresh = mask.refresh_every > 0 && step % mask.refresh_every == 0;
-        return step == 0 || refresh ? Reuse::start : Reuse::masked;
+        if constexpr (mask.refresh_every > 0) step %= mask.refresh_every;
+        return step == 0 ? Reuse::start : Reuse::masked;
     }
 
     template <std::size_t... I>

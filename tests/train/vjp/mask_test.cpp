@@ -99,7 +99,8 @@ TEST(MaskVjp, GoldenGumbel) {
     for (int w = 0; w < 6; ++w)
         for (int n = 0; n < 64; ++n) logit[std::size_t(grid.pixel(w, n))] = x.data[std::size_t(w * 64 + n)];
     std::vector<float> soft(6 * 64), hard, slope;
-    soften_mask<float>(grid, {logit.data(), {6 * 64}}, 0, {noise.data(), {2, 6, 64}}, {soft.data(), {6, 64}});
+    Cpu cpu;
+    soften_mask<float>(cpu, grid, {logit.data(), {6 * 64}}, 0, {noise.data(), {2, 6, 64}}, {soft.data(), {6, 64}});
     const auto upstream = golden("gumbel.grad_y");
     for (std::size_t i = 0; i < soft.size(); ++i) {
         hard.push_back(soft[i] >= 0.5f);

@@ -54,7 +54,8 @@ void conv2d_weight_gradient(BasicCpu<T>& cpu, In<T, 3> dy, In<T, 3> x, int k, Gr
     const auto image = cpu.scratch(int((H + 2 * p) * image_row) + panel_vectors * lanes<T>);
     detail::pad_image<T>(cpu, x, p, {image.data, {H + 2 * p, W + 2 * p, I}});
     std::fill(image.data + (H + 2 * p) * image_row, image.data + image.size(), T(0));
-    const auto parts = cpu.scratch(pieces, k, O, padded_run), bias_parts = cpu.scratch(pieces, O);
+    const auto parts = cpu.scratch(pieces, k, O, padded_run);
+    const auto bias_parts = cpu.scratch(pieces, O);
     cpu.parallel_for(std::ptrdiff_t(pieces) * k, 1, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
         for (std::ptrdiff_t at = begin; at < end; ++at) {
             const int u = int(at % k), row = int(at / k) * piece, rows = std::min(piece, H - row);

@@ -47,7 +47,8 @@ void linear_weight_gradient(BasicCpu<T>& cpu, In<T, 2> dy, In<T, 2> x, T scale, 
     const int R = x.extent(0), I = x.extent(1), O = dy.extent(1), pieces = ceil_div(R, piece);
     const int padded = round_up(I, lanes<T>);
     const auto scope = cpu.scope();
-    const auto parts = cpu.scratch(pieces, O, padded), bias_parts = cpu.scratch(pieces, O);
+    const auto parts = cpu.scratch(pieces, O, padded);
+    const auto bias_parts = cpu.scratch(pieces, O);
     const bool copies = padded != I;  // reads whole vectors
     cpu.reserve_worker_scratch(copies ? std::size_t(piece) * std::size_t(padded) * sizeof(T) : 0);
     cpu.parallel_for(pieces, 1, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int worker) {

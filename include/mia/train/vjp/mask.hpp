@@ -24,15 +24,18 @@ T gumbel(float uniform) {
 /// soft (windows, N): what a mask is cut from. noise: (2, windows, N) uniform numbers; logit: (P), at the bias where a
 /// token is padding.
 template <class T>
-void soften_mask(const WindowGrid& grid, In<T, 1> logit, T bias, View<const float, 3> noise, Out<T, 2> soft) {
+void soften_mask(BasicCpu<T>& cpu, const WindowGrid& grid, In<T, 1> logit, T bias, View<const float, 3> noise,
+                 Out<T, 2> soft) {
     const int N = grid.window.tokens();
-    for (int w = 0; w < grid.windows(); ++w)
-        for (int n = 0; n < N; ++n) {
+    cpu.parallel_for(grid.windows(), 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+        for (std::ptrdiff_t at = begin * N; at < end * N; ++at) {
+            const int w = int(at / N), n = int(at % N);
             const int pixel = grid.pixel(w, n);
             const T noisy = (pixel < 0 ? bias : logit[pixel]) + detail::gumbel<T>(noise(0, w, n)) -
                             detail::gumbel<T>(noise(1, w, n));
             soft(w, n) = 1 / (1 + std::exp(-noisy / T(gumbel_temperature)));
         }
+    });
 }
 
 /// d_weight (1, C) and d_bias (1) += the gradient of the mask. d_soft: (windows, N), d of each token's keep.
@@ -60,11 +63,13 @@ void predict_mask(Tape<B>& tape, const WindowGrid& grid, In<typename B::Scalar, 
     const auto noise = tape.template scratch<float>(2, windows, N);
     tape.draw({noise.data, std::size_t(noise.size())});
     const auto logit = tape.scratch(grid.pixels());
-    for (int p = 0; p < grid.pixels(); ++p)
-        logit[p] = bias[0] + detail::weighted_change<T>(q.data + std::ptrdiff_t(p) * C,
-                                                        previous.data + std::ptrdiff_t(p) * C, weight.data, C);
-    const auto soft = tape.scratch(windows, N), pixel_soft = tape.scratch(grid.pixels());
-    soften_mask<T>(grid, logit, bias[0], noise, soft);
+    tape.backend().parallel_for(grid.pixels(), 512, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+        for (std::ptrdiff_t p = begin; p < end; ++p)
+            logit[p] = bias[0] + detail::weighted_change<T>(q.data + p * C, previous.data + p * C, weight.data, C);
+    });
+    const auto soft = tape.scratch(windows, N);
+    const auto pixel_soft = tape.scratch(grid.pixels());
+    soften_mask<T>(tape.backend(), grid, logit, bias[0], noise, soft);
     double kept = 0;
     for (int w = 0; w < windows; ++w)
         for (int n = 0; n < N; ++n) {

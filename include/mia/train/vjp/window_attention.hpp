@@ -145,15 +145,26 @@ private:
 
 /// d_table (rows, heads) += parts (pieces, heads, N, padded queries), in a fixed order.
 template <class T>
-void fold_position_bias(const T* parts, int pieces, int heads, int N, int Q, int padded_Q, WindowSize window,
-                        WindowFrames frames, T* d_table) {
-    for (int h = 0; h < heads; ++h)
-        for (int k = 0; k < N; ++k)
-            for (int q = 0; q < Q; ++q) {
-                T sum = 0;
-                for (int p = 0; p < pieces; ++p) sum += parts[((std::ptrdiff_t(p) * heads + h) * N + k) * padded_Q + q];
-                d_table[relative_position_index(window, frames, q, k) * heads + h] += sum;
+void fold_position_bias(BasicCpu<T>& cpu, View<const T, 4> parts, int queries, WindowSize window, WindowFrames frames,
+                        T* d_table) {
+    const int heads = parts.extent(1), keys = parts.extent(2), padded_queries = parts.extent(3);
+    const auto scope = cpu.scope();
+    const auto sums = cpu.scratch(heads, padded_queries);
+    cpu.parallel_for(heads, 1, [&](std::ptrdiff_t h, std::ptrdiff_t, int) {
+        T* sum = sums[h].data;
+        for (int k = 0; k < keys; ++k) {
+            std::fill(sum, sum + padded_queries, T(0));
+            for (int p = 0; p < parts.extent(0); ++p) {
+                const T* part = &parts(p, h, k, 0);
+                for (int q = 0; q < padded_queries; q += simd::lanes<T>)
+                    simd::store(sum + q, simd::load(sum + q) + simd::load(part + q));
             }
+            for (int q = 0; q < queries; q += window.width) {  // a row of the window: rows of the table in order
+                T* to = d_table + std::ptrdiff_t(relative_position_index(window, frames, q, k)) * heads + h;
+                for (int i = 0; i < window.width; ++i) to[std::ptrdiff_t(i) * heads] += sum[q + i];
+            }
+        }
+    });
 }
 
 }  // namespace detail
@@ -172,7 +183,7 @@ void window_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, const A
     const T scale = T(1 / std::sqrt(double(D)));
     const auto scope = cpu.scope();
     const auto parts = cpu.scratch(pieces, num_heads, N, padded_Q);
-    cpu.reserve_worker_scratch(std::size_t(3 * C * width + 2 * width * padded_D + 3 * N * width + 2 * N * padded_D) *
+    cpu.reserve_worker_scratch(std::size_t(3 * D * width + 2 * width * padded_D + 3 * N * width + 2 * N * padded_D) *
                                    sizeof(T) +
                                12 * cache_line);
     cpu.parallel_for(pieces, 1, [&](std::ptrdiff_t begin, std::ptrdiff_t, int worker) {
@@ -183,7 +194,14 @@ void window_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, const A
             std::fill(memory, memory + count, T(0));  // lanes without a query compute on finite numbers
             return memory;
         };
-        T *query = take(C * width), *out = take(C * width), *dq = take(C * width), *picked = take(N * width);
+        const auto put = [&](const T* row, Gradient<T> d, std::ptrdiff_t at) {  // one head's channels of a token
+            T* to = d.data + at;
+            if (d.is_fresh)
+                std::copy(row, row + D, to);
+            else
+                for (int i = 0; i < D; ++i) to[i] += row[i];
+        };
+        T *query = take(D * width), *out = take(D * width), *dq = take(D * width), *picked = take(N * width);
         T *query_rows = take(width * padded_D), *dy_rows = take(width * padded_D);
         T *probability = take(N * width), *ds = take(N * width), *dk = take(N * padded_D), *dv = take(N * padded_D);
         T* part = parts[begin].data;
@@ -244,28 +262,27 @@ void window_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, const A
                     for (int k = 0; d_table && k < N; ++k) {
                         T* sum = bias_sum + k * padded_Q;
                         if (full)
-                            for (int i = 0; i < count; ++i) sum[i0 + i] += ds[k * width + i];
+                            for (int i = 0; i < count; i += lanes)
+                                simd::store(sum + i0 + i, simd::load(sum + i0 + i) + simd::load(ds + k * width + i));
                         else
                             for (int i = 0; i < count; ++i) sum[tokens[i]] += ds[k * width + i];
                     }
-                    for (int i = 0; d_q && i < count; ++i) {
-                        T* to = d_q.data + std::ptrdiff_t(first + i0 + i) * C + h * D;
-                        for (int d = 0; d < D; ++d) to[d] = scale * dq[d * width + i] + (d_q.is_fresh ? T(0) : to[d]);
-                    }
+                    if (!d_q) continue;
+                    for (int i = 0; i < D * width; i += lanes)
+                        simd::store(dq + i, simd::load(dq + i) * simd::broadcast(scale));
+                    simd::panel_to_rows<T>(dq, width, count, D, [&](int i) { return query_rows + i * padded_D; });
+                    for (int i = 0; i < count; ++i)
+                        put(query_rows + i * padded_D, d_q, std::ptrdiff_t(first + i0 + i) * C + h * D);
                 }
                 for (int k = 0; d_kv && k < N; ++k) {
-                    T* to = d_kv.data + (std::ptrdiff_t(w) * N + k) * 2 * C + h * D;
-                    for (int d = 0; d < D; ++d) {
-                        to[d] = dk[k * padded_D + d] + (d_kv.is_fresh ? T(0) : to[d]);
-                        to[C + d] = dv[k * padded_D + d] + (d_kv.is_fresh ? T(0) : to[C + d]);
-                    }
+                    const std::ptrdiff_t at = (std::ptrdiff_t(w) * N + k) * 2 * C + h * D;
+                    put(dk + k * padded_D, d_kv, at);
+                    put(dv + k * padded_D, d_kv, at + C);
                 }
             }
         }
     });
-    if (d_table)
-        detail::fold_position_bias(parts.data, pieces, num_heads, N, bias.queries, padded_Q, grid.window, frames,
-                                   d_table.data);
+    if (d_table) detail::fold_position_bias<T>(cpu, parts, bias.queries, grid.window, frames, d_table.data);
 }
 
 template <class B>
