@@ -44,7 +44,7 @@ plain() {
 
 formatted() { git ls-files '*.hpp' '*.cpp' | xargs clang-format --dry-run -Werror; }
 
-unit="mia_test_core mia_test_ops mia_test_nn mia_test_models mia_test_io mia_test_metrics"
+unit="mia_test_core mia_test_ops mia_test_nn mia_test_models mia_test_io mia_test_metrics mia_test_visual"
 no_programs=(-DMIA_EXAMPLES=OFF -DMIA_BENCHMARKS=OFF)
 whole_builds='^(compile_fail|consumer|linked_twice|docs|example|mia_bench)'  # what the first stage has run
 
