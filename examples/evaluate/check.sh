@@ -26,6 +26,8 @@ make -frames:v 3 -vf crop=82:66,format=gbrp,lutrgb="r='min(val,250)+1':g='min(va
 expect 0 "48.131" "$folder/brighter" "$folder/truth"
 expect 0 '"frame": "mean", "psnr_rgb": 48.131' "$folder/brighter" "$folder/truth" --protocol reds4 --per-frame --json
 expect 0 "brighter,2,49.453," "$folder/brighter" "$folder/truth" --protocol vid4 --border 4 --per-frame --csv
+cp -r "$folder/brighter" "$folder/a, \"b\""
+expect 0 '"a, ""b""",3,48.131' "$folder/a, \"b\"" "$folder/truth" --protocol reds4 --csv
 expect 0 "3 frames are equal" "$folder/truth" "$folder/truth"
 expect 0 "truth,1,bicubic," --model default "$folder/truth" --protocol vimeo --csv
 expect 0 "truth,1,mia_vsr_lite," --model default "$folder/truth" --protocol vimeo --csv
@@ -33,6 +35,7 @@ expect 0 "truth,1,mia_vsr_lite," --model default "$folder/truth" --protocol vime
 expect 0 "Examples" --help
 expect 2 "--protocol" "$folder/truth" "$folder/truth" --protocol psnr
 expect 2 "--mask" "$folder/truth" --model default --mask maybe
+expect 2 "--model" "$folder/truth" "$folder/truth" --mask off
 expect 2 "VIDEOS"
 expect 1 "1 videos were given" "$folder/truth"
 expect 1 "no such file" "$folder/none" "$folder/truth"
