@@ -96,6 +96,21 @@ TEST(Tape, AdamLowersTheLoss) {
     EXPECT_LT(training.step(), 0.8 * first);
 }
 
+TEST(Tape, WhatHasNoGradientIsAnError) {
+    Training training(1);
+    training.step();
+    const View<float, 1> all = training.model.flat();
+    EXPECT_EQ(training.tape.gradient_of(all.slice(5, 3)).data, training.tape.parameter_gradients().data + 5);
+    try {
+        training.tape.gradient_of(training.clip.view());
+        FAIL() << "no error";
+    } catch (const Error& error) {
+        EXPECT_STREQ(error.what(),
+                     "Tape: the view of shape (3, 12, 17, 3) has no gradient; give a parameter, or a variable() made "
+                     "since restart()");
+    }
+}
+
 TEST(Tape, ParametersMustBePackedAgain) {
     Training training(1);
     const auto out = training.tape.scratch(3, 48, 68, 3);

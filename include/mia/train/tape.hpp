@@ -108,6 +108,8 @@ public:
         closures_.release({});
         share_ = {};
         share_gradient_ = 0;
+        is_recording_ = true;  // the last step may have ended in an Error
+        is_replaying_ = false;
     }
     /// A copy of an input whose gradient is wanted.
     template <class U, int Rank>
@@ -124,7 +126,12 @@ public:
     /// away.)
     template <class U, int Rank>
     View<const std::remove_const_t<U>, Rank> gradient_of(View<U, Rank> variable) {
-        return gradient_to_read(View<const std::remove_const_t<U>, Rank>(variable));
+        const auto found = gradient(variable);
+        require(bool(found), "Tape: the view of shape ", shape_text(variable),
+                " has no gradient; give a parameter, or a variable() made since restart()");
+        View<const std::remove_const_t<U>, Rank> of = variable;
+        of.data = found.data;
+        return of;
     }
     /// In the order of the parameters.
     View<Scalar, 1> parameter_gradients() { return {gradients_.data(), {parameters_.extent(0)}}; }
