@@ -11,7 +11,7 @@
 namespace mia {
 
 namespace detail {
-struct AnyVisit {
+struct IgnoreMember {
     template <class Name, class Member>
     constexpr void operator()(const Name&, Member&) const {}
 };
@@ -28,7 +28,7 @@ inline constexpr bool is_tuple<std::tuple<T...>> = true;
 /// A module lists its members, parameters and modules, in `each_member(self, visit)`, each under the name that the
 /// official checkpoint gives it: `visit("qkv", self.qkv_)`. There is no other list, no base class, no registration.
 template <class M>
-concept Module = requires(M& module, detail::AnyVisit visit) {
+concept Module = requires(M& module, detail::IgnoreMember visit) {
     M::each_member(module, visit);
 };
 
@@ -66,30 +66,81 @@ struct Ignore {
     template <class Member>
     void operator()(const std::string&, Member&) const {}
 };
-/// Forgets the packed copies of a module's parameters.
-struct DropPacking {
+/// What else happens on a walk over parameters.
+struct WalkOptions {
+    bool drop_packing;   ///< on the way into a module: forget the packed copies of its parameters
+    bool reset_buffers;  ///< on the way out: give buffers their default values
+};
+struct OnEnter {
+    WalkOptions options;
     template <class M>
     void operator()(const std::string&, M& module) const {
-        if constexpr (requires { module.drop_packing(); }) module.drop_packing();
+        if constexpr (requires { module.drop_packing(); })
+            if (options.drop_packing) module.drop_packing();
     }
 };
+struct OnLeave {
+    WalkOptions options;
+    template <class M>
+    void operator()(const std::string&, M& module) const {
+        if constexpr (requires { module.reset_buffers(); })
+            if (options.reset_buffers) module.reset_buffers();
+    }
+};
+/// f(name, ParameterRef) at a parameter; it may return the parameter's new place in memory, else null.
+template <class F>
+struct Leaf {
+    F& f;
+    template <class P>
+    void operator()(const std::string& name, P& p) const {
+        using T = typename P::Scalar;
+        if (T* place = f(name, ParameterRef<T>{p.view().data, P::shape, P::size, P::is_trained})) p.bind(place);
+    }
+};
+/// A reference to any such f.
+template <class T>
+class AnyVisit {
+public:
+    template <class F>
+    explicit AnyVisit(F& f)
+        : f_(&f),
+          call_([](void* to, const std::string& name, ParameterRef<T> p) { return (*static_cast<F*>(to))(name, p); }) {}
+    T* operator()(const std::string& name, ParameterRef<T> p) const { return call_(f_, name, p); }
+
+private:
+    void* f_;
+    T* (*call_)(void*, const std::string&, ParameterRef<T>);
+};
+
+/// The walk is a function for each type of module, hundreds in a large model. So that they are compiled once and not
+/// again for each f, its type is erased where the elements' type is known beforehand.
+template <class M, class F>
+void walk_parameters(M& module, F& f, WalkOptions options) {
+    OnEnter enter{options};
+    OnLeave leave{options};
+    if constexpr (requires { typename M::Scalar; }) {
+        AnyVisit<typename M::Scalar> any(f);
+        Leaf leaf{any};
+        walk("", module, enter, leaf, leave);
+    } else {
+        Leaf leaf{f};
+        walk("", module, enter, leaf, leave);
+    }
+}
 }  // namespace detail
 
 /// Calls f(name, ParameterRef) for each parameter with the official checkpoint's full name. A walk over a module that
 /// is not const hands out writable parameters, so it drops what was packed from them: prepare() again before running.
 template <class M, class F>
 void for_each_parameter(M& module, F&& f) {
-    detail::Ignore ignore;
-    auto leaf = [&]<class P>(const std::string& name, P& parameter) {
-        using T = std::conditional_t<std::is_const_v<P>, const typename P::Scalar, typename P::Scalar>;
-        f(name, ParameterRef<T>{parameter.view().data, P::shape, P::size, P::is_trained});
+    constexpr bool reads = std::is_const_v<M>;
+    auto visit = [&]<class T>(const std::string& name, ParameterRef<T> p) -> T* {
+        f(name, ParameterRef<std::conditional_t<reads, const T, T>>{p.data, p.shape, p.size, p.is_trained});
+        return nullptr;
     };
-    if constexpr (std::is_const_v<M>) {
-        detail::walk("", module, ignore, leaf, ignore);
-    } else {
-        detail::DropPacking drop;
-        detail::walk("", module, drop, leaf, ignore);
-    }
+    // One walk serves modules that are const and others: nothing below writes to a const one.
+    detail::walk_parameters(const_cast<std::remove_const_t<M>&>(module), visit,
+                            {.drop_packing = !reads, .reset_buffers = false});
 }
 
 /// Calls f(path, module) for the module itself (path "") and all modules inside it, outer ones first. A walk over a
@@ -98,7 +149,7 @@ template <class M, class F>
 void for_each_module(M& module, F&& f) {
     detail::Ignore ignore;
     auto enter = [&](const std::string& path, auto& inner) {
-        if constexpr (!std::is_const_v<M>) detail::DropPacking{}(path, inner);
+        if constexpr (!std::is_const_v<M>) detail::OnEnter{{.drop_packing = true, .reset_buffers = false}}(path, inner);
         f(path, inner);
     };
     detail::walk("", module, enter, ignore, ignore);
@@ -156,15 +207,8 @@ public:
         size_ = count;
         if constexpr (B::memory_is_host) std::fill(buffer_.data(), buffer_.data() + count, Scalar(0));
         Scalar* next = buffer_.data();
-        detail::Ignore ignore;
-        auto bind = [&]<class P>(const std::string&, P& p) {
-            p.bind(next);
-            next += P::size;
-        };
-        auto reset = [](const std::string&, auto& inner) {
-            if constexpr (B::memory_is_host && requires { inner.reset_buffers(); }) inner.reset_buffers();
-        };
-        detail::walk("", *module_, ignore, bind, reset);
+        auto place = [&](const std::string&, ParameterRef<Scalar> p) { return std::exchange(next, next + p.size); };
+        detail::walk_parameters(*module_, place, {.drop_packing = false, .reset_buffers = B::memory_is_host});
     }
 
     M& operator*() { return *module_; }
