@@ -25,7 +25,7 @@ protected:
         std::copy(bytes.begin(), bytes.end(), packet->data);
         packet->stream_index = stream;
         packet->pts = pts;
-        packet->dts = pts - 7;
+        packet->dts = pts == AV_NOPTS_VALUE ? pts : pts - 7;
         packet->duration = 40;
         packet->flags = AV_PKT_FLAG_KEY;
         if (!side.empty()) {

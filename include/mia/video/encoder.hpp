@@ -17,6 +17,7 @@ extern "C" {
 
 #include "mia/core/error.hpp"
 #include "mia/video/color.hpp"
+#include "mia/video/dictionary.hpp"
 #include "mia/video/encoder_choice.hpp"
 #include "mia/video/ffmpeg.hpp"
 #include "mia/video/frame.hpp"
@@ -25,11 +26,6 @@ extern "C" {
 #include "mia/video/writer_config.hpp"
 
 namespace mia::detail {
-
-struct FreeDictionary {
-    void operator()(AVDictionary* dictionary) const { av_dict_free(&dictionary); }
-};
-using DictionaryPtr = std::unique_ptr<AVDictionary, FreeDictionary>;
 
 /// Frames to coded packets, in segments: each is coded by a fresh encoder, refers to nothing outside itself, and can be
 /// joined with the others, since all have the same headers. The encoder sees times that begin at 0 in each segment.
@@ -121,16 +117,12 @@ private:
         set_color(*encoder);
         encoder->thread_count = config_.threads;
         if (global_header_) encoder->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
-        DictionaryPtr options = encoder_options(*encoder);
-        AVDictionary* left = options.release();
-        const int code = avcodec_open2(encoder.get(), &codec_, &left);
-        options.reset(left);
-        av_check(code, name_, ": the encoder ", codec_.name, " does not take ", info_.width, " x ", info_.height, " ",
-                 av_get_pix_fmt_name(format_), " with these options");
-        const AVDictionaryEntry* unknown = av_dict_get(options.get(), "", nullptr, AV_DICT_IGNORE_SUFFIX);
+        Dictionary options = encoder_options(*encoder);
+        av_check(avcodec_open2(encoder.get(), &codec_, options.address()), name_, ": the encoder ", codec_.name,
+                 " does not take ", info_.width, " x ", info_.height, " ", format_name(format_), " with these options");
+        const char* unknown = options.any_key();
         require(unknown == nullptr, name_, ": the encoder ", codec_.name, " has no option \"",
-                unknown != nullptr ? unknown->key : "", "\". `ffmpeg -h encoder=", codec_.name,
-                "` lists those it has.");
+                unknown != nullptr ? unknown : "", "\". `ffmpeg -h encoder=", codec_.name, "` lists those it has.");
         return encoder;
     }
 
@@ -157,9 +149,9 @@ private:
             to.chroma_sample_location = color_.chroma_location;
     }
 
-    DictionaryPtr encoder_options(AVCodecContext& encoder) const {
-        AVDictionary* made = nullptr;
-        const auto set = [&](const char* key, const std::string& value) { av_dict_set(&made, key, value.c_str(), 0); };
+    Dictionary encoder_options(AVCodecContext& encoder) const {
+        Dictionary options;
+        const auto set = [&](const char* key, const std::string& value) { options.set(key, value); };
         const EncoderTraits* traits = find_traits(codec_.name);
         const bool has_crf = av_opt_find(encoder.priv_data, "crf", nullptr, 0, 0) != nullptr;
         require(has_crf || !config_.crf.has_value(), name_, ": the encoder ", codec_.name,
@@ -185,11 +177,11 @@ private:
         }
         if (encoder_name == "prores_ks") set("vendor", "apl0");
         for (const auto& [key, value] : config_.encoder_options) {
-            const AVDictionaryEntry* ours = av_dict_get(made, key.c_str(), nullptr, 0);
-            const bool list = key.ends_with("-params") && ours != nullptr;
-            set(key.c_str(), list ? text(ours->value, ":", value) : value);
+            const char* ours = options.find(key.c_str());
+            const bool is_list = ours != nullptr && key.ends_with("-params");
+            set(key.c_str(), is_list ? text(ours, ":", value) : value);
         }
-        return DictionaryPtr(made);
+        return options;
     }
 
     static bool has_avx512() {
