@@ -27,38 +27,43 @@ inline double kernel_value(ResizeKernel kernel, double t) {
     return t <= 1 ? (1.5 * t - 2.5) * t * t + 1 : ((-0.5 * t + 2.5) * t - 4) * t + 2;
 }
 
+/// Where sample j of an axis lies that mirrors at its ends, the last sample repeated: -1 is 0, n is n - 1.
+inline int mirrored(int j, int n) {
+    const int period = 2 * n, within = (j % period + period) % period;
+    return within < n ? within : period - 1 - within;
+}
+
 /// What each output sample of one axis is made of: `count` input samples with weights that sum to 1.
-struct ResizeTaps {
+struct Taps {
     int count = 0;
     std::vector<int> index;      ///< (outputs, count)
     std::vector<double> weight;  ///< the same
-
-    /// Output i lies at u = (i + 1/2) / scale - 1/2. The kernel is widened by 1 / scale where that is below 1; the edge
-    /// mirrors, its sample repeated: -1 is 0, n is n - 1.
-    ResizeTaps(int inputs, int outputs, ResizeKernel kernel) {
-        const double scale = double(outputs) / inputs, z = std::min(1., scale), reach = kernel_support(kernel) / z;
-        count = int(std::ceil(2 * reach)) + 1;
-        for (int i = 0; i < outputs; ++i) {
-            const double u = (i + 0.5) / scale - 0.5;
-            const int first = int(std::floor(u - reach)) + 1;
-            double sum = 0;
-            for (int j = first; j < first + count; ++j) sum += kernel_value(kernel, z * (u - j));
-            for (int j = first; j < first + count; ++j) {
-                const int period = 2 * inputs, within = (j % period + period) % period;
-                index.push_back(within < inputs ? within : period - 1 - within);
-                weight.push_back(kernel_value(kernel, z * (u - j)) / sum);
-            }
-        }
-    }
 };
 
-/// Calls use(i, row) for each row of x resized to height x width: width * channels doubles that live until it returns.
+/// Output i lies at u = (i + 1/2) / scale - 1/2. The kernel is widened by 1 / scale where that is below 1; the edge
+/// mirrors.
+inline Taps resize_taps(int inputs, int outputs, ResizeKernel kernel) {
+    Taps taps;
+    const double scale = double(outputs) / inputs, z = std::min(1., scale), reach = kernel_support(kernel) / z;
+    taps.count = int(std::ceil(2 * reach)) + 1;
+    for (int i = 0; i < outputs; ++i) {
+        const double u = (i + 0.5) / scale - 0.5;
+        const int first = int(std::floor(u - reach)) + 1;
+        double sum = 0;
+        for (int j = first; j < first + taps.count; ++j) sum += kernel_value(kernel, z * (u - j));
+        for (int j = first; j < first + taps.count; ++j) {
+            taps.index.push_back(mirrored(j, inputs));
+            taps.weight.push_back(kernel_value(kernel, z * (u - j)) / sum);
+        }
+    }
+    return taps;
+}
+
+/// Calls use(i, row) for each row of x resampled to height x width: width * channels doubles that live until it
+/// returns.
 template <class Use>
-void resize_rows(View<const float, 3> x, int height, int width, ResizeKernel kernel, Use&& use) {
-    require(x.size() > 0 && height > 0 && width > 0, "imresize: ", shape_text(x), " was to become ", width, " x ",
-            height, ". Neither may be empty.");
+void resample_rows(View<const float, 3> x, int height, const Taps& down, int width, const Taps& across, Use&& use) {
     const int channels = x.extent(2), row_size = x.extent(1) * channels;
-    const ResizeTaps down(x.extent(0), height, kernel), across(x.extent(1), width, kernel);
     std::vector<double> column(static_cast<std::size_t>(row_size)), row(std::size_t(width) * std::size_t(channels));
     for (int i = 0; i < height; ++i) {
         std::fill(column.begin(), column.end(), 0.);
@@ -82,31 +87,44 @@ void resize_rows(View<const float, 3> x, int height, int width, ResizeKernel ker
     }
 }
 
+/// Resamples pictures of 8 bits: x and y hold k / 255 with k = 0 ... 255 (values between are rounded first); the result
+/// is rounded once, half up.
+inline void resample_8_bit(View<const float, 3> x, View<float, 3> y, const Taps& down, const Taps& across) {
+    const auto rounded = [](double value) { return float(std::clamp(std::floor(value + 0.5), 0., 255.)); };
+    std::vector<float> codes(std::size_t(x.size()));
+    std::transform(x.data, x.data + x.size(), codes.begin(), [&](float value) { return rounded(255. * value); });
+    x.data = codes.data();
+    resample_rows(x, y.extent(0), down, y.extent(1), across, [&](int i, const double* row) {
+        for (std::ptrdiff_t n = 0; n < y[i].size(); ++n) y[i].data[n] = rounded(row[n]) / 255.f;
+    });
+}
+
+inline void check_imresize(View<const float, 3> x, View<float, 3> y) {
+    require(x.extent(2) == y.extent(2), "imresize: from ", shape_text(x), " to ", shape_text(y),
+            ". Give both the same number of channels.");
+    require(x.size() > 0 && y.size() > 0, "imresize: ", shape_text(x), " was to become ", y.extent(1), " x ",
+            y.extent(0), ". Neither may be empty.");
+}
+
 }  // namespace detail
 
 /// MATLAB's imresize with antialiasing, in double, neither clamped nor rounded. x: (H, W, C) -> y: (to H, to W, C),
 /// each axis scaled by the ratio of its sizes. `y` must not overlap `x`. Not what OpenCV's INTER_CUBIC computes (a =
 /// -3/4, no antialiasing), nor FFmpeg's scaler.
 inline void imresize(View<const float, 3> x, View<float, 3> y, ResizeKernel kernel = ResizeKernel::cubic) {
-    require(x.extent(2) == y.extent(2), "imresize: from ", shape_text(x), " to ", shape_text(y),
-            ". Give both the same number of channels.");
-    detail::resize_rows(x, y.extent(0), y.extent(1), kernel,
-                        [&](int i, const double* row) { std::copy_n(row, y[i].size(), y[i].data); });
+    detail::check_imresize(x, y);
+    detail::resample_rows(x, y.extent(0), detail::resize_taps(x.extent(0), y.extent(0), kernel), y.extent(1),
+                          detail::resize_taps(x.extent(1), y.extent(1), kernel),
+                          [&](int i, const double* row) { std::copy_n(row, y[i].size(), y[i].data); });
 }
 
 /// The same on pictures of 8 bits, as MATLAB on uint8: x and y hold k / 255 with k = 0 ... 255 (values between are
 /// rounded first); the result is rounded once, half up. Scaled by 1/4 this is the field's degradation BI, its bytes
 /// included; scaled by 4, its bicubic baseline.
 inline void imresize_8_bit(View<const float, 3> x, View<float, 3> y, ResizeKernel kernel = ResizeKernel::cubic) {
-    require(x.extent(2) == y.extent(2), "imresize: from ", shape_text(x), " to ", shape_text(y),
-            ". Give both the same number of channels.");
-    const auto rounded = [](double value) { return float(std::clamp(std::floor(value + 0.5), 0., 255.)); };
-    std::vector<float> codes(std::size_t(x.size()));
-    std::transform(x.data, x.data + x.size(), codes.begin(), [&](float value) { return rounded(255. * value); });
-    x.data = codes.data();
-    detail::resize_rows(x, y.extent(0), y.extent(1), kernel, [&](int i, const double* row) {
-        for (std::ptrdiff_t n = 0; n < y[i].size(); ++n) y[i].data[n] = rounded(row[n]) / 255.f;
-    });
+    detail::check_imresize(x, y);
+    detail::resample_8_bit(x, y, detail::resize_taps(x.extent(0), y.extent(0), kernel),
+                           detail::resize_taps(x.extent(1), y.extent(1), kernel));
 }
 
 }  // namespace mia
