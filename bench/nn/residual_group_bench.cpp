@@ -20,9 +20,10 @@ void run(benchmark::State& state, Cpu& cpu) {
     Tensor<float, 4> y(1, height, width, C.embed_dim);
     std::array<typename Group::Block::State, std::size_t(Depth)> states;
     std::array<Reuse, std::size_t(Depth)> reuse;
+    const std::array<float, std::size_t(Depth)> depths{};
     const auto step = [&](Reuse how) {
         reuse.fill(how);
-        group->forward(cpu, x, cond, reuse.data(), states.data(), y, 0, NoProbe{});
+        group->forward(cpu, x, cond, reuse.data(), states.data(), depths.data(), y, 0, NoProbe{});
     };
     step(Reuse::start);
     measure(
