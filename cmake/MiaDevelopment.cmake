@@ -7,13 +7,21 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(MIA_ARCH native CACHE STRING "-march of programs, tests and benchmarks: native, x86-64, x86-64-v3, ...")
 set(MIA_SANITIZE "" CACHE STRING "Sanitizers of a development build: address,undefined or thread")
 
-add_library(mia_development INTERFACE)
-target_compile_options(mia_development INTERFACE -Wall -Wextra -Wpedantic -Werror -Wno-psabi -march=${MIA_ARCH})
+add_library(mia_development_flags INTERFACE)
+target_compile_options(mia_development_flags INTERFACE -Wall -Wextra -Wpedantic -Werror -Wno-psabi -march=${MIA_ARCH})
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-    target_compile_options(mia_development INTERFACE -Wno-restrict)  # GCC 12 warns of "literal" + std::string, wrongly
+    # GCC 12 warns of "literal" + std::string, wrongly.
+    target_compile_options(mia_development_flags INTERFACE -Wno-restrict)
 endif()
 if(MIA_SANITIZE)
-    target_compile_options(mia_development INTERFACE -fsanitize=${MIA_SANITIZE} -fno-sanitize-recover=all
+    target_compile_options(mia_development_flags INTERFACE -fsanitize=${MIA_SANITIZE} -fno-sanitize-recover=all
         -fno-omit-frame-pointer -g1)
-    target_link_options(mia_development INTERFACE -fsanitize=${MIA_SANITIZE})
+    target_link_options(mia_development_flags INTERFACE -fsanitize=${MIA_SANITIZE})
 endif()
+
+# The kernels are compiled once for all of them. What tests the library as headers alone takes mia_development_flags.
+add_library(mia_development_kernels STATIC)
+target_link_libraries(mia_development_kernels PRIVATE mia::kernels mia_development_flags)
+target_compile_definitions(mia_development_kernels INTERFACE MIA_COMPILED_KERNELS)
+add_library(mia_development INTERFACE)
+target_link_libraries(mia_development INTERFACE mia_development_flags mia_development_kernels)

@@ -1,5 +1,6 @@
-# The library's targets: mia::mia (threads) and mia::video (adds FFmpeg's libraries and zimg). INTERFACE only: include
-# path, C++20 and dependencies, no warnings, optimisation or architecture flags.
+# The library's targets: mia::mia (threads), mia::kernels (adds one source file, include/mia/kernels.cpp) and
+# mia::video (adds FFmpeg's libraries and zimg). INTERFACE only: include path, C++20 and dependencies, no warnings,
+# optimisation or architecture flags.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -11,7 +12,15 @@ target_compile_features(mia INTERFACE cxx_std_20)
 target_include_directories(mia INTERFACE
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_link_libraries(mia INTERFACE Threads::Threads)
-set(mia_targets mia)
+add_library(mia_kernels INTERFACE)
+add_library(mia::kernels ALIAS mia_kernels)
+set_target_properties(mia_kernels PROPERTIES EXPORT_NAME kernels)
+target_link_libraries(mia_kernels INTERFACE mia)
+target_compile_definitions(mia_kernels INTERFACE MIA_COMPILED_KERNELS)
+# A source, not a library: so it is compiled with the flags of whoever links it.
+target_sources(mia_kernels INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include/mia/kernels.cpp>
+    $<INSTALL_INTERFACE:$<INSTALL_PREFIX>/${CMAKE_INSTALL_INCLUDEDIR}/mia/kernels.cpp>)
+set(mia_targets mia mia_kernels)
 
 if(MIA_VIDEO)
     find_package(PkgConfig QUIET)

@@ -16,10 +16,16 @@ namespace mia::simd {
 
 #if defined(__AVX512F__)
 inline constexpr int vector_bytes = 64, registers = 32;
+#define MIA_INSTRUCTIONS avx512
+#elif defined(__AVX__) && defined(__FMA__)
+inline constexpr int vector_bytes = 32, registers = 16;
+#define MIA_INSTRUCTIONS avx_fma
 #elif defined(__AVX__)
 inline constexpr int vector_bytes = 32, registers = 16;
+#define MIA_INSTRUCTIONS avx
 #else
 inline constexpr int vector_bytes = 16, registers = 16;
+#define MIA_INSTRUCTIONS vectors_of_16_bytes
 #endif
 
 #define MIA_INLINE [[gnu::always_inline]] inline

@@ -27,6 +27,7 @@ struct PackedWeights {
 };
 
 namespace detail {
+inline namespace MIA_INSTRUCTIONS {  // see mia/kernels.cpp
 
 /// y[m, n] = activation(bias[n] + sum_k A[m, k] weight[n, k]) + residual[m, n]. A's row m begins at a + m * a_stride
 /// and consists of `segments` runs of `run` neighbours, `segment_stride` apart: one run for a linear map, one per
@@ -109,5 +110,11 @@ void product_rows(const RowsProduct<T>& p, int M) {
     }
 }
 
+#ifdef MIA_COMPILED_KERNELS
+extern template void product_rows(const RowsProduct<float>&, int);
+extern template void product_rows(const RowsProduct<double>&, int);
+#endif
+
+}  // namespace MIA_INSTRUCTIONS
 }  // namespace detail
 }  // namespace mia

@@ -85,6 +85,7 @@ void pack_block(BasicCpu<T>&, const BlockShape& shape, const BlockParameters<T>&
 }
 
 namespace detail {
+inline namespace MIA_INSTRUCTIONS {  // see mia/kernels.cpp
 
 /// One worker's way through a window inside the L2 cache: tokens in lanes from the gather to the scatter, so that
 /// linear maps broadcast weights, and LayerNorm, softmax and GELU are vertical. Masked tokens are dropped when the
@@ -131,36 +132,7 @@ public:
     static int padded(int tokens) { return simd::round_up(tokens, width); }
 
     /// Computes one window; returns the number of its active tokens.
-    int run(int window, const T* x, const T* cond, Reuse reuse, T* pred_q, T* sum, T* y, std::uint8_t* keep) {
-        locate(window);
-        gather(x, raw_);
-        norm(raw_, current_);
-        const std::ptrdiff_t state_size = std::ptrdiff_t(padded(Q_)) * C_;
-        int active = 0;
-        const bool masked = reuse == Reuse::masked;
-        if (masked) predict(current_, pred_q + window * state_size);
-        for (int n = 0; n < Q_; ++n) {
-            const bool kept = pixel_[n] >= 0 && (!masked || keep_[n]);
-            if (pixel_[n] >= 0 && keep) keep[pixel_[n]] = std::uint8_t(masked ? keep_[n] : 1);
-            if (!kept) continue;
-            lane_token_[active] = n;
-            lane_pixel_[active++] = pixel_[n];
-        }
-        if (reuse != Reuse::none)
-            std::memcpy(pred_q + window * state_size, current_, std::size_t(state_size) * sizeof(T));
-        if (active > 0) {
-            attend(window, x, cond, active);
-            feed_forward(active, reuse == Reuse::none ? nullptr : sum, y);
-        }
-        if (masked && active < Q_) {
-            for (int n = 0; n < Q_; ++n) {
-                if (pixel_[n] < 0 || keep_[n]) continue;
-                const std::ptrdiff_t at = std::ptrdiff_t(pixel_[n]) * C_;
-                for (int c = 0; c < C_; ++c) y[at + c] = x[at + c] + sum[at + c];
-            }
-        }
-        return active;
-    }
+    int run(int window, const T* x, const T* cond, Reuse reuse, T* pred_q, T* sum, T* y, std::uint8_t* keep);
 
 private:
     int panels(int count) const { return simd::ceil_div(count, width); }
@@ -345,6 +317,45 @@ private:
     bool padded_window_ = false;
 };
 
+template <class T>
+int BlockWorker<T>::run(int window, const T* x, const T* cond, Reuse reuse, T* pred_q, T* sum, T* y,
+                        std::uint8_t* keep) {
+    locate(window);
+    gather(x, raw_);
+    norm(raw_, current_);
+    const std::ptrdiff_t state_size = std::ptrdiff_t(padded(Q_)) * C_;
+    int active = 0;
+    const bool masked = reuse == Reuse::masked;
+    if (masked) predict(current_, pred_q + window * state_size);
+    for (int n = 0; n < Q_; ++n) {
+        const bool kept = pixel_[n] >= 0 && (!masked || keep_[n]);
+        if (pixel_[n] >= 0 && keep) keep[pixel_[n]] = std::uint8_t(masked ? keep_[n] : 1);
+        if (!kept) continue;
+        lane_token_[active] = n;
+        lane_pixel_[active++] = pixel_[n];
+    }
+    if (reuse != Reuse::none) std::memcpy(pred_q + window * state_size, current_, std::size_t(state_size) * sizeof(T));
+    if (active > 0) {
+        attend(window, x, cond, active);
+        feed_forward(active, reuse == Reuse::none ? nullptr : sum, y);
+    }
+    if (masked && active < Q_) {
+        for (int n = 0; n < Q_; ++n) {
+            if (pixel_[n] < 0 || keep_[n]) continue;
+            const std::ptrdiff_t at = std::ptrdiff_t(pixel_[n]) * C_;
+            for (int c = 0; c < C_; ++c) y[at + c] = x[at + c] + sum[at + c];
+        }
+    }
+    return active;
+}
+
+#ifdef MIA_COMPILED_KERNELS
+extern template int BlockWorker<float>::run(int, const float*, const float*, Reuse, float*, float*, float*,
+                                            std::uint8_t*);
+extern template int BlockWorker<double>::run(int, const double*, const double*, Reuse, double*, double*, double*,
+                                             std::uint8_t*);
+#endif
+
 /// One object a thread for the length of a call, with that thread's scratch; the objects themselves lie in the scratch
 /// of the call.
 template <class Worker>
@@ -378,6 +389,7 @@ private:
     int count_;
 };
 
+}  // namespace MIA_INSTRUCTIONS
 }  // namespace detail
 
 template <class T>

@@ -42,6 +42,7 @@ void pack_position_bias(BasicCpu<T>&, In<T, 2> table, WindowSize window, WindowF
 }
 
 namespace detail {
+inline namespace MIA_INSTRUCTIONS {  // see mia/kernels.cpp
 
 /// How the keys and values of a window lie: element (token, channel) at token * stride + channel, or the other way
 /// round.
@@ -65,12 +66,7 @@ struct AttentionPanel {
     T* scores = nullptr;  ///< (N, width), scratch
     T* out = nullptr;     ///< (D, width)
 
-    void run() const {
-        if (vectors == 1)
-            run_vectors<1>();
-        else
-            run_vectors<2>();
-    }
+    void run() const;
 
 private:
     template <int Vectors>
@@ -132,6 +128,21 @@ private:
     }
 };
 
+template <class T, KvOrder Order>
+void AttentionPanel<T, Order>::run() const {
+    if (vectors == 1)
+        run_vectors<1>();
+    else
+        run_vectors<2>();
+}
+
+#ifdef MIA_COMPILED_KERNELS
+extern template void AttentionPanel<float, KvOrder::tokens_first>::run() const;
+extern template void AttentionPanel<float, KvOrder::channels_first>::run() const;
+extern template void AttentionPanel<double, KvOrder::tokens_first>::run() const;
+extern template void AttentionPanel<double, KvOrder::channels_first>::run() const;
+#endif
+
 /// to[k * width + i] += -100 where key k and query i lie in different regions.
 template <class T>
 void add_region_penalty(const WindowGrid& grid, int w, const int* tokens, int count, int keys, T* to, int width) {
@@ -145,6 +156,7 @@ void add_region_penalty(const WindowGrid& grid, int w, const int* tokens, int co
     }
 }
 
+}  // namespace MIA_INSTRUCTIONS
 }  // namespace detail
 
 template <class T>
