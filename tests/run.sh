@@ -1,15 +1,24 @@
 #!/usr/bin/env bash
 # Installs what is needed, builds everything and runs all tests. With --long also: a second compiler, sanitizers, builds for
-# older processors, fuzzing. Prints the minutes of each stage and stops at the first that fails.  tests/run.sh [--long]
+# older processors, fuzzing. Prints the minutes of each stage and stops at the first that fails. With --only NAME: the one
+# stage of that name (see the end).  tests/run.sh [--long | --only NAME]
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-long=${1:-}
+long='' only=''
+case "${1:-}" in
+    --long) long=--long ;;
+    --only) long=--long only=${2:?--only needs the name of a stage} ;;
+    ?*) echo "unknown option $1: tests/run.sh [--long | --only NAME]"; exit 1 ;;
+esac
 jobs=$(nproc)
 started=$SECONDS
+others=''
 
 stage() {  # NAME FUNCTION ARGUMENTS...
     local name=$1 from=$SECONDS
     shift
+    [ -z "$only" ] || [ "$only" = "$name" ] || { others+="  $name"$'\n'; return; }
+    ran=yes
     echo "==== $name"
     "$@" || { echo "==== $name: FAILED"; exit 1; }
     echo "==== $name: $(((SECONDS - from) / 60)) min $(((SECONDS - from) % 60)) s"
@@ -100,4 +109,5 @@ if [ "$long" = --long ]; then
     stage "goldens on any x86-64" any_processor
     stage "fuzzing, a minute for each reader" fuzz
 fi
+[ -n "${ran:-}" ] || { printf 'no stage is named "%s"; there are\n%s' "$only" "$others"; exit 1; }
 echo "all passed in $(((SECONDS - started) / 60)) min"
