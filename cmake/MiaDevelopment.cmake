@@ -20,7 +20,7 @@ if(MIA_SANITIZE)
 endif()
 
 # The kernels are compiled once for all of them. What tests the library as headers alone takes mia_development_flags.
-add_library(mia_development_kernels STATIC)
+add_library(mia_development_kernels STATIC EXCLUDE_FROM_ALL)
 target_link_libraries(mia_development_kernels PRIVATE mia::kernels mia_development_flags)
 target_compile_definitions(mia_development_kernels INTERFACE MIA_COMPILED_KERNELS)
 add_library(mia_development INTERFACE)
