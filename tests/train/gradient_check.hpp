@@ -36,24 +36,28 @@ void check_gradients(std::vector<Input> inputs, Run run, double bound = 1e-7, do
             input.on_tape = tape.variable(View<const double, 1>{input.numbers.data(), {int(input.numbers.size())}});
     };
     start();
-    const auto first = run(tape, inputs);
-    const int size = int(first.size());
-    const Numbers weights = Random(99).numbers(size);
-    // mse_loss against first - weights has the gradient 2 / size * weights.
-    Numbers target(weights);
-    for (int i = 0; i < size; ++i) target[std::size_t(i)] = first.data[i] - weights[std::size_t(i)];
-    mse_loss(tape, first.reshape(size), View<const double, 1>{target.data(), {size}}, size / 2.0);
+    Numbers weights;
+    std::vector<Numbers> targets(2);
+    for (Numbers& target : targets) {  // twice: the second time a vjp adds to what the first has left
+        const auto y = run(tape, inputs);
+        const int size = int(y.size());
+        weights = Random(99).numbers(size);
+        // mse_loss against y - weights has the gradient 2 / size * weights.
+        for (int i = 0; i < size; ++i) target.push_back(y.data[i] - weights[std::size_t(i)]);
+        mse_loss(tape, y.reshape(size), View<const double, 1>{target.data(), {size}}, size / 2.0);
+    }
     tape.backward();
     std::vector<Numbers> gradients;
     for (Input& input : inputs) {
         const auto g = tape.gradient_of(input.on_tape);
         gradients.emplace_back(g.data, g.data + g.size());
+        for (double& x : gradients.back()) x /= 2;
     }
     const auto value = [&] {
         start();
         const auto y = run(tape, inputs);
         double sum = 0;
-        for (int i = 0; i < size; ++i) sum += weights[std::size_t(i)] * y.data[i];
+        for (std::size_t i = 0; i < weights.size(); ++i) sum += weights[i] * y.data[i];
         return sum;
     };
     for (std::size_t k = 0; k < inputs.size(); ++k) {
