@@ -24,7 +24,7 @@ std::unique_ptr<mia::AnyModel> choose_model(const ModelRequest& request) {
 }
 
 std::string weights_hash(const ModelRequest& request) {
-    mia::detail::Sha256 hash;
+    mia::Sha256 hash;
     if (request.weights.empty()) {
         hash.update(mia_default_weights, mia_default_weights_size);
         return hash.take();

@@ -70,6 +70,7 @@ expect 2 "--memory" "$clip" "$folder/x.mp4" --memory 4
 expect 2 "--size" "$clip" "$folder/x.mp4" --size 100
 expect 1 "no such file" "$folder/none.mp4" "$folder/x.mp4"
 expect 1 "the output is the input" "$folder/large.mp4" "$folder/large.mp4" --overwrite
+expect 1 "odd size" "$clip" "$folder/x.mp4" --size 639x359 --odd refuse
 expect 1 "need at least" "$clip" "$folder/x.mp4" --memory 1M
 echo zero >"$folder/wrong.txt"
 expect 1 "wrong.txt, line 1" "$clip" "$folder/x.mp4" --scenes "$folder/wrong.txt"

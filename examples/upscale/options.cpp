@@ -8,6 +8,8 @@
 #include <tuple>
 #include <utility>
 
+#include "support/model_options.hpp"
+
 namespace {
 
 /// A number that is the whole of `words`; nothing else.
@@ -175,6 +177,10 @@ private:
             ->check(CLI::Range(8, 16))
             ->option_text("BITS")
             ->group(group);
+        app_.add_option("--odd", odd_, "an odd size that 4:2:0 cannot hold: 444 (default) or refuse")
+            ->option_text("HOW")
+            ->check(CLI::IsMember({"444", "refuse"}))
+            ->group(group);
         app_.add_flag("--drop", writing.drop_streams, "leave out streams that the output cannot hold")->group(group);
         app_.add_flag("--overwrite", overwrite_, "replace an output that is there")->group(group);
     }
@@ -196,15 +202,7 @@ private:
     }
 
     void interpret() {
-        auto& model = options_.model.options;
-        if (mask_ == "off") {
-            model.mask = mia::MaskUse::off;
-        } else if (mask_ != "on") {
-            const auto threshold = number<float>(mask_);
-            check(threshold && *threshold >= 0, "--mask", mask_, "on, off or a number from 0");
-            model.mask = mia::MaskUse::by_hand;
-            model.threshold = *threshold;
-        }
+        set_mask(options_.model.options, mask_);
         if (!memory_.empty()) {
             const auto budget = bytes(memory_);
             check(budget.has_value(), "--memory", memory_, "a size such as 800M or 4G");
@@ -222,6 +220,7 @@ private:
             check(rate(rate_, options_.reading.frame_rate), "--rate", rate_, "a rate such as 25 or 30000/1001");
         if (!size_.empty())
             check(size(size_, options_.width, options_.height), "--size", size_, "a size such as 1920x1080");
+        if (odd_ == "refuse") options_.writing.odd_size = mia::OddSize::refuse;
         if (overwrite_) options_.writing.existing = mia::Existing::overwrite;
         if (resume_) options_.writing.unfinished = mia::Unfinished::resume;
         if (restart_) options_.writing.unfinished = mia::Unfinished::restart;
@@ -232,7 +231,7 @@ private:
 
     CLI::App app_{"Makes a video, or a folder of images, larger with a video super-resolution network."};
     Options& options_;
-    std::string mask_ = "on", memory_, scenes_ = "auto", start_, end_, rate_, size_, progress_ = "line";
+    std::string mask_ = "on", memory_, scenes_ = "auto", start_, end_, rate_, size_, odd_ = "444", progress_ = "line";
     bool overwrite_ = false, resume_ = false, restart_ = false, quiet_ = false;
 };
 

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace mia::detail {
+namespace mia {
 namespace {
 
 // FIPS 180-2, appendix B.
@@ -24,4 +24,4 @@ TEST(Sha256, KnowsItsOwnForm) {
 }
 
 }  // namespace
-}  // namespace mia::detail
+}  // namespace mia

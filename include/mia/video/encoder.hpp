@@ -103,6 +103,7 @@ private:
         const EncoderTraits* traits = find_traits(codec_.name);
         OutputFormat wanted{.width = info_.width, .height = info_.height, .bit_depth = output_depth(info_, config_)};
         if (traits != nullptr) wanted.chroma = traits->chroma;
+        wanted.odd_size = config_.odd_size;
         return output_pixel_format(codec_, wanted);
     }
 

@@ -102,7 +102,7 @@ inline AVPixelFormat best_pixel_format(const char* encoder, const std::vector<AV
     const bool odd = (asked != Chroma::yuv444 && width % 2 != 0) || (asked == Chroma::yuv420 && height % 2 != 0);
     require(!odd || odd_size == OddSize::use_444, "the output of ", width, " x ", height, " has an odd size, and ",
             asked == Chroma::yuv420 ? "4:2:0" : "4:2:2",
-            " chroma needs an even one. Allow 4:4:4 (OddSize::use_444), or crop the output.");
+            " chroma needs an even one. Allow 4:4:4 (OddSize::use_444), or choose an even size.");
     const Chroma chroma = odd ? Chroma::yuv444 : asked;
 
     const AVPixFmtDescriptor* best = nullptr;

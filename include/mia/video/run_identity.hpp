@@ -111,6 +111,7 @@ inline void add_encoder_identity(const VideoWriterConfig& config, const char* en
     identity["crf"] = config.crf.has_value() ? text(*config.crf) : "default";
     identity["preset"] = or_default(config.preset);
     identity["pixel format"] = or_default(config.pixel_format);
+    identity["odd size"] = config.odd_size == OddSize::use_444 ? "4:4:4" : "refused";
     identity["encoder threads"] = text(config.threads);
     std::string options;
     for (const auto& [name, value] : config.encoder_options)

@@ -13,7 +13,7 @@ extern "C" {
 
 #include "mia/core/error.hpp"
 
-namespace mia::detail {
+namespace mia {
 
 /// SHA-256 of bytes that come in pieces.
 class Sha256 {
@@ -51,4 +51,4 @@ private:
     std::unique_ptr<AVSHA, Free> state_;
 };
 
-}  // namespace mia::detail
+}  // namespace mia

@@ -6,6 +6,7 @@
 
 #include "mia/core/error.hpp"
 #include "mia/video/frame.hpp"
+#include "mia/video/pixel_format.hpp"
 
 namespace mia {
 
@@ -34,8 +35,9 @@ struct VideoWriterConfig {
     /// same on every machine, and the same for the two halves of an interrupted run.
     int threads = 4;
 
-    std::string pixel_format = {};  ///< FFmpeg's name, "yuv420p10le"; empty: by the codec, the depth and the size
-    int bit_depth = 0;              ///< of a sample of the output, 8 to 16; 0: as VideoInfo says
+    std::string pixel_format = {};        ///< FFmpeg's name, "yuv420p10le"; empty: by the codec, the depth and the size
+    OddSize odd_size = OddSize::use_444;  ///< what becomes of an output of odd size that 4:2:0 cannot hold
+    int bit_depth = 0;                    ///< of a sample of the output, 8 to 16; 0: as VideoInfo says
     std::map<std::string, std::string> encoder_options = {};  ///< the encoder's own, by FFmpeg's names
 
     Existing existing = Existing::refuse;
