@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <vector>
 
 #include "train/data/pictures.hpp"
 
@@ -54,6 +55,20 @@ TEST(RandomScene, AnObjectIsInThePictureMidway) {
         seen += here;
     }
     EXPECT_EQ(seen, 40);
+}
+
+TEST(RandomScene, AnObjectMovesSmoothlyWhileItTurns) {
+    const Clip photo = test::smooth_clip(60, 90);
+    const MotionConfig config{.max_zoom_change = 0.1, .max_rotation = 0.3};
+    for (std::uint64_t n = 0; n < 20; ++n) {
+        SampleRandom random(8, n);
+        const SceneLayer object = detail::random_object(photo.view()[0], 6, 24, 24, config, random);
+        std::vector<PlanePoint> seen;
+        for (const Similarity& place : object.path) seen.push_back(place.to_picture(object.outline->center));
+        const auto second = [&](std::size_t t) { return seen[t + 1].x - 2 * seen[t].x + seen[t - 1].x; };
+        for (std::size_t t = 2; t < 5; ++t) EXPECT_NEAR(second(t), second(1), 1e-9);
+        EXPECT_LE(std::abs(second(1)), config.max_acceleration + 1e-9);
+    }
 }
 
 TEST(RandomScene, Errors) {

@@ -128,6 +128,19 @@ TEST(SyntheticClip, AnObjectCoversAndMovesOnItsOwn) {
     EXPECT_LT(warping_error(scene), interpolation);
 }
 
+TEST(SyntheticClip, EdgesAreMixturesOfBothLayers) {
+    Clip photo{"black and white", 1, 20, 40, {}};
+    for (int i = 0; i < 20 * 40; ++i) photo.pixels.insert(photo.pixels.end(), 3, i % 40 < 20 ? 255 : 0);
+    const std::vector<Similarity> white = {{{8, 10}, 1, 0}}, black = {{{30, 10}, 1, 0}};
+    const SyntheticScene scene(photo.view()[0], 1, 9,
+                               {{white, std::nullopt}, {black, Outline{{30, 10}, 2.25, {}, {}}}});
+    test::Picture picture(1, 9);
+    scene.draw(0, picture.view);
+    // The fade is one pixel wide, its middle 2.25 pixels from the centre.
+    const double expected[] = {1, 1, 0.25, 0, 0, 0, 0.25, 1, 1};
+    for (int j = 0; j < 9; ++j) EXPECT_NEAR(picture.view(0, j, 0), expected[j], 1e-6) << j;
+}
+
 TEST(SyntheticClip, AnOutlineIsNoCircle) {
     const Outline outline{{5, 5}, 10, {0, 0.3, 0, 0}, {}};  // 1 + 0.3 cos(2 a)
     EXPECT_NEAR(outline.depth({5 + 12, 5}), 1, 1e-12);
