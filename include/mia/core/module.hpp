@@ -120,10 +120,10 @@ void walk_parameters(M& module, F& f, WalkOptions options) {
     OnLeave leave{options};
     if constexpr (requires { typename M::Scalar; }) {
         AnyVisit<typename M::Scalar> any(f);
-        Leaf leaf{any};
+        Leaf<AnyVisit<typename M::Scalar>> leaf{any};
         walk("", module, enter, leaf, leave);
     } else {
-        Leaf leaf{f};
+        Leaf<F> leaf{f};
         walk("", module, enter, leaf, leave);
     }
 }
