@@ -90,6 +90,7 @@ TEST_F(LoadClips, NothingLeftAndNoMemory) {
     EXPECT_THAT(error_of(set("gone.mkv video 1 CC0\n- video 1 CC0")),
                 AllOf(HasSubstr("no clip is left"), HasSubstr("2 of 2 clips were skipped"), HasSubstr("gone.mkv")));
     EXPECT_THAT(error_of(DataSet{"set.txt", {{"-", DataKind::video, 1, "CC0", 1}}}), HasSubstr("standard input"));
+    EXPECT_THROW(load_clips(set("good.mkv video 1 CC0"), {.frames = 0}), Error);
     const DataSet one = set("good.mkv video 1 CC0");
     EXPECT_EQ(error_of(one, 64 * 48 * 3 * 5), "no error");
     EXPECT_THAT(error_of(one, 64 * 48 * 3 * 5 - 1), HasSubstr("good.mkv did not fit"));

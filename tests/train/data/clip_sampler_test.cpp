@@ -187,11 +187,16 @@ TEST(ClipSampler, Errors) {
 }
 
 TEST(ClipSampler, APhotoThatJustFitsCanBeDrawn) {
-    std::vector<TrainingClip> clips(1);
-    clips[0].clip = test::smooth_clip(44, 44);  // 28 and twice a margin of 8
-    clips[0].is_photo = true;
-    const ClipSampler sampler(clips, small, 8);
-    for (std::uint64_t n = 0; n < 5; ++n) EXPECT_EQ(Sample(sampler, n).origin.clip, 0);
+    for (const double zoom : {0.3, 0.7, 1., 1.1, 1.7}) {
+        ClipSamplerConfig config = small;
+        config.motion.min_zoom = zoom;
+        std::vector<TrainingClip> clips(1);
+        clips[0].is_photo = true;
+        for (int size = 1; !why_unfit(clips[0], config).empty(); ++size) clips[0].clip = test::smooth_clip(size, size);
+        EXPECT_NEAR(clips[0].clip.height, zoom * (28 + 2 * 8), 2);
+        const ClipSampler sampler(clips, config, 8);
+        for (std::uint64_t n = 0; n < 4; ++n) EXPECT_NO_THROW(Sample(sampler, n)) << zoom;
+    }
 }
 
 }  // namespace

@@ -66,13 +66,12 @@ inline std::string why_unfit(const TrainingClip& source, const ClipSamplerConfig
     const Clip& clip = source.clip;
     const int frames = source.is_photo ? 1 : config.frames;
     if (clip.frames < frames || clip.frames == 0) return text(clip.frames, " frames, ", frames, " are needed");
-    const bool turns = config.symmetries;
     int height = config.scale * config.height, width = config.scale * config.width;
-    if (turns) height = width = detail::longest_side(config);
+    if (config.symmetries) height = width = detail::longest_side(config);
     if (source.is_photo) {
         const int margin = 2 * config.scale * degradation_margin(config.degradation, config.scale);
-        height = int(std::ceil((height + margin) * config.motion.min_zoom));
-        width = int(std::ceil((width + margin) * config.motion.min_zoom));
+        height = least_photo_side(height + margin, config.motion);
+        width = least_photo_side(width + margin, config.motion);
     }
     if (clip.height >= height && clip.width >= width) return {};
     return text(clip.width, " x ", clip.height, " pixels, ", width, " x ", height, " are needed");

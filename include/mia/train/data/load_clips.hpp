@@ -111,9 +111,11 @@ private:
 }  // namespace detail
 
 /// Reads all of a set's sources, rounded to 8 bits. Those that cannot be read, or are too small or too short for the
-/// samples, are skipped and named. Error when nothing is left, and when the frames take more than max_bytes.
+/// samples, are skipped and named. Error when nothing is left, when the frames take more than max_bytes, and when the
+/// configuration makes no sense.
 inline LoadedClips load_clips(const DataSet& set, const ClipSamplerConfig& config,
                               std::int64_t max_bytes = std::int64_t{16} << 30) {
+    detail::check(config);
     return detail::ClipLoader(set, config, max_bytes).load();
 }
 

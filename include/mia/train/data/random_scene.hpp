@@ -75,10 +75,11 @@ inline Motion random_motion(const MotionConfig& config, double zoom, double max_
     return motion;
 }
 
-/// The largest zoom at which a picture still lies in the photo.
-inline double most_zoom(View<const std::uint8_t, 3> photo, int height, int width) {
+/// The largest zoom within the limits at which a picture still lies in the photo, which holds it at the least zoom.
+inline double most_zoom(View<const std::uint8_t, 3> photo, int height, int width, const MotionConfig& config) {
     const auto ratio = [](int of_photo, int of_picture) { return double(of_photo - 1) / std::max(1, of_picture - 1); };
-    return std::min(ratio(photo.extent(0), height), ratio(photo.extent(1), width));
+    const double fits = std::min(ratio(photo.extent(0), height), ratio(photo.extent(1), width));
+    return std::clamp(fits, config.min_zoom, config.max_zoom);
 }
 
 struct Box {
@@ -101,7 +102,7 @@ inline Box box_of(const std::vector<Similarity>& path, int height, int width) {
 /// A camera that never leaves the photo: motion that does not fit is halved until it does.
 inline std::vector<Similarity> random_camera(View<const std::uint8_t, 3> photo, int frames, int height, int width,
                                              const MotionConfig& config, SampleRandom& random) {
-    const double max_zoom = std::min(config.max_zoom, most_zoom(photo, height, width));
+    const double max_zoom = most_zoom(photo, height, width, config);
     const double zoom = random.between(config.min_zoom, max_zoom);
     Motion motion = random_motion(config, zoom, max_zoom, frames, random);
     std::vector<Similarity> path(static_cast<std::size_t>(frames));
@@ -126,7 +127,7 @@ inline std::vector<Similarity> random_camera(View<const std::uint8_t, 3> photo, 
 /// A piece of the photo in front, seen in the middle frame and moving on its own.
 inline SceneLayer random_object(View<const std::uint8_t, 3> photo, int frames, int height, int width,
                                 const MotionConfig& config, SampleRandom& random) {
-    const double max_zoom = std::min(config.max_zoom, most_zoom(photo, height, width));
+    const double max_zoom = most_zoom(photo, height, width, config);
     const double zoom = random.between(config.min_zoom, max_zoom);
     const Motion motion = random_motion(config, zoom, max_zoom, frames, random);
     const PlanePoint middle{(width - 1) * random.between(-0.5, 0.5), (height - 1) * random.between(-0.5, 0.5)};
@@ -152,9 +153,9 @@ inline SceneLayer random_object(View<const std::uint8_t, 3> photo, int frames, i
 
 }  // namespace detail
 
-/// Whether pictures of that size can be drawn from the photo at the least zoom.
-inline bool photo_holds(View<const std::uint8_t, 3> photo, int height, int width, const MotionConfig& config) {
-    return detail::most_zoom(photo, height, width) >= config.min_zoom;
+/// The least side of a photo that pictures with a side of so many pixels can be drawn from.
+inline int least_photo_side(int pixels, const MotionConfig& config) {
+    return int(std::ceil((pixels - 1) * config.min_zoom)) + 1;
 }
 
 /// A scene out of a photo: a camera with a smooth path that stays inside, and maybe an object in front, at even
@@ -162,7 +163,8 @@ inline bool photo_holds(View<const std::uint8_t, 3> photo, int height, int width
 inline SyntheticScene random_scene(View<const std::uint8_t, 3> photo, int frames, int height, int width,
                                    const MotionConfig& config, SampleRandom& random) {
     detail::check(config);
-    require(frames > 0 && height > 0 && width > 0 && photo_holds(photo, height, width, config),
+    require(frames > 0 && height > 0 && width > 0 && photo.extent(0) >= least_photo_side(height, config) &&
+                photo.extent(1) >= least_photo_side(width, config),
             "random_scene: ", frames, " frames of ", width, " x ", height, " out of a photo ", shape_text(photo),
             " at zoom ", config.min_zoom, ". Give a larger photo, or ask for smaller frames.");
     std::vector<SceneLayer> layers;
