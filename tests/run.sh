@@ -47,13 +47,13 @@ plain() {
     build build "" && run_tests build || return 1
     # The errors against the official model's numbers, for people to read.
     local folder
-    for folder in ops nn models; do build/tests/mia_test_$folder --gtest_brief=1 | grep 'ERROR  \]'; done
+    for folder in ops nn models train; do build/tests/mia_test_$folder --gtest_brief=1 | grep 'ERROR  \]'; done
     return 0
 }
 
 formatted() { git ls-files '*.hpp' '*.cpp' | xargs clang-format --dry-run -Werror; }
 
-unit="mia_test_core mia_test_ops mia_test_nn mia_test_models mia_test_io mia_test_metrics mia_test_visual"
+unit="mia_test_core mia_test_ops mia_test_nn mia_test_models mia_test_io mia_test_metrics mia_test_visual mia_test_train"
 no_programs=(-DMIA_EXAMPLES=OFF -DMIA_BENCHMARKS=OFF)
 whole_builds='^(compile_fail|consumer|linked_twice|docs|example|mia_bench)'  # what the first stage has run
 
@@ -74,21 +74,21 @@ memory_sanitizers() {
 }
 
 thread_sanitizer() {
-    build build-tsan "mia_test_core mia_test_video" "${no_programs[@]}" -DCMAKE_BUILD_TYPE=Debug \
+    build build-tsan "mia_test_core mia_test_train mia_test_video" "${no_programs[@]}" -DCMAKE_BUILD_TYPE=Debug \
         -DCMAKE_CXX_FLAGS_DEBUG=-O1 -DMIA_SANITIZE=thread &&
-        run_tests build-tsan -R 'Thread|Pool|Pipeline|Queue' -E "$whole_builds|NOT_BUILT"
+        run_tests build-tsan -R 'Thread|Pool|Pipeline|Queue|TrainGolden' -E "$whole_builds|NOT_BUILT"
 }
 
 any_processor() {
-    build build-x86-64 "mia_test_ops mia_test_nn mia_test_models" "${no_programs[@]}" -DMIA_VIDEO=OFF -DMIA_ARCH=x86-64 &&
+    build build-x86-64 "mia_test_ops mia_test_nn mia_test_models mia_test_train" "${no_programs[@]}" -DMIA_VIDEO=OFF -DMIA_ARCH=x86-64 &&
         run_tests build-x86-64 -R Golden
 }
 
 fuzz() {
-    build build-fuzz "fuzz_json fuzz_safetensors fuzz_torch fuzz_y4m" "${no_programs[@]}" -DMIA_FUZZ=ON \
+    build build-fuzz "fuzz_json fuzz_safetensors fuzz_torch fuzz_y4m fuzz_manifest" "${no_programs[@]}" -DMIA_FUZZ=ON \
         -DCMAKE_CXX_COMPILER=clang++ || return 1
     local name pid pids=() failed=0
-    for name in json safetensors torch y4m; do
+    for name in json safetensors torch y4m manifest; do
         mkdir -p build-fuzz/corpus/$name
         build-fuzz/tests/fuzz/fuzz_$name -max_total_time=60 -rss_limit_mb=2048 -timeout=20 -print_final_stats=1 \
             build-fuzz/corpus/$name tests/fuzz/seeds/$name > build-fuzz/$name.log 2>&1 &
