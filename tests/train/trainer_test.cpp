@@ -1,0 +1,260 @@
+#include "mia/train/trainer.hpp"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <memory>
+
+#include "mia/models/mia_vsr.hpp"
+#include "train/data/pictures.hpp"
+
+namespace mia {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+/// With a trained mask, so that noise matters, and two branches.
+constexpr MiaVsrConfig toy{.embed_dim = 8,
+                           .num_heads = 2,
+                           .window = {3, 4, 4},
+                           .depths = {{2}},
+                           .directions = directions(Direction::backward, Direction::forward),
+                           .mid_channels = 4,
+                           .scale = 2};
+struct ToyParts : PublishedParts {
+    template <class B>
+    using Flow = BlockMatching<B>;
+    template <UpsamplerConfig C, class B>
+    using Upsampler = OneStepUpsampler<C, B>;
+};
+using Toy = MiaVsr<toy, Cpu, ToyParts>;
+using ToyTrainer = Trainer<Toy>;
+
+std::vector<TrainingClip> clips() {
+    std::vector<TrainingClip> all(2);
+    all[0].clip = test::noise_clip(4, 40, 48);
+    all[1] = {test::smooth_clip(96, 96), 3, true};
+    return all;
+}
+
+TrainerConfig config() {
+    TrainerConfig c;
+    c.samples = {.scale = 2, .frames = 3, .height = 10, .width = 8, .motion = {.max_speed = 2, .max_zoom = 1}};
+    c.iterations = 8;
+    c.batch = 2;
+    c.learning_rate = 1e-3;
+    c.warm_up = 2;
+    c.average_decay = 0.5;
+    return c;
+}
+TrainerConfig with(auto change) {
+    TrainerConfig c = config();
+    change(c);
+    return c;
+}
+
+std::vector<float> numbers(View<const float, 1> x) { return {x.data, x.data + x.size()}; }
+
+/// Parameters and average after so many iterations.
+struct Result {
+    std::vector<float> parameters, average;
+    bool operator==(const Result&) const = default;
+};
+Result run(ToyTrainer& trainer, int steps) {
+    for (int i = 0; i < steps; ++i) trainer.step();
+    return {numbers(trainer.parameters()), numbers(trainer.average())};
+}
+Result run(const TrainerConfig& c, int steps) {
+    ToyTrainer trainer(clips(), c);
+    return run(trainer, steps);
+}
+
+class TrainerTest : public testing::Test {
+protected:
+    void SetUp() override {
+        const auto* info = testing::UnitTest::GetInstance()->current_test_info();
+        folder = std::filesystem::path(testing::TempDir()) / text("trainer_", info->name());
+        std::filesystem::remove_all(folder);
+        std::filesystem::create_directories(folder);
+        state = folder / "state.safetensors";
+    }
+    void TearDown() override { std::filesystem::remove_all(folder); }
+    std::filesystem::path folder, state;
+};
+
+TEST_F(TrainerTest, AResumedRunHasTheBytesOfOneThatNobodyDisturbed) {
+    const Result whole = run(config(), 5);
+    {
+        ToyTrainer first(clips(), config());
+        run(first, 2);
+        first.save(state);
+        run(first, 1);  // lost
+    }
+    ToyTrainer second(clips(), config());
+    second.resume(state);
+    EXPECT_EQ(second.iterations_done(), 2);
+    EXPECT_EQ(run(second, 3), whole);
+}
+
+TEST_F(TrainerTest, ThreadsAndCheckpointsChangeNoByte) {
+    const Result one = run(config(), 3);
+    EXPECT_EQ(run(with([](auto& c) { c.threads = 3; }), 3), one);
+    EXPECT_EQ(run(with([](auto& c) { c.checkpoint = true; }), 3), one);
+}
+
+TEST_F(TrainerTest, WhatDecidesTheResultDoes) {
+    const Result one = run(config(), 3);
+    EXPECT_NE(run(with([](auto& c) { c.seed = 2; }), 3), one);
+    EXPECT_NE(run(with([](auto& c) { c.drop_path = 0.5f; }), 3), one);
+    EXPECT_NE(run(with([](auto& c) { c.sparsity = 1; }), 3), one);
+    EXPECT_NE(run(with([](auto& c) { c.loss = PixelLoss::mse; }), 3), one);
+    EXPECT_NE(run(with([](auto& c) { c.largest_gradient = 1e-6; }), 3), one);
+}
+
+TEST_F(TrainerTest, TheLossFallsAndTheAverageFollows) {
+    std::vector<TrainingClip> photo(1);
+    photo[0] = {test::smooth_clip(96, 96), 1, true};
+    Clip truth = test::smooth_clip(36, 40);
+    ToyTrainer trainer(photo, with([](auto& c) {
+                           c.iterations = 60;
+                           c.learning_rate = 5e-3;
+                           c.average_decay = 0.9;
+                       }));
+    const double quality_before = trainer.validate(truth);
+    double first = 0, last = 0;
+    for (int i = 0; i < 60; ++i) {
+        const TrainingStep step = trainer.step();
+        EXPECT_EQ(step.iteration, i + 1);
+        EXPECT_GT(step.gradient_norm, 0);
+        (i < 5 ? first : last) += i < 5 || i >= 55 ? step.loss / 5 : 0;
+    }
+    EXPECT_TRUE(trainer.is_done());
+    EXPECT_LT(last, 0.7 * first);
+    EXPECT_GT(trainer.validate(truth), quality_before + 3);
+    EXPECT_THAT([&] { trainer.step(); }, ThrowsMessage<Error>(HasSubstr("all 60 iterations are done")));
+}
+
+TEST_F(TrainerTest, TheLearningRateFollowsTheSchedule) {
+    ToyTrainer trainer(clips(), config());
+    const CosineSchedule schedule{1e-3, 1e-7, 8, 2};
+    for (int i = 1; i <= 3; ++i) EXPECT_EQ(trainer.step().learning_rate, schedule.at(i)) << i;
+}
+
+TEST_F(TrainerTest, ValidationIsOfTheAverageOnRoundedFrames) {
+    ToyTrainer trainer(clips(), config());
+    const Clip truth = test::noise_clip(2, 21, 23);  // odd: cropped to 20 x 22
+    const double before = trainer.validate(truth);
+    trainer.parameters()[0] += 1;
+    EXPECT_EQ(trainer.validate(truth), before);
+
+    Cpu cpu;
+    Network<Toy> model(cpu);
+    std::copy_n(trainer.average().data, trainer.average().size(), model.flat().data);
+    prepare(cpu, *model);
+    Tensor<float, 4> hr(2, 20, 22, 3), lr(2, 10, 11, 3), out(2, 20, 22, 3);
+    double expected = 0;
+    for (int t = 0; t < 2; ++t) {
+        copy_region(truth.view()[t], {0, 0, 20, 22}, hr.view()[t]);
+        imresize_8_bit(hr.view()[t], lr.view()[t]);
+    }
+    model->forward(cpu, lr, out);
+    for (int t = 0; t < 2; ++t) {
+        for (std::ptrdiff_t i = 0; i < out.view()[t].size(); ++i) {
+            float& x = out.view()[t].data[i];
+            x = std::nearbyint(std::clamp(x, 0.f, 1.f) * 255) / 255;
+        }
+        expected += psnr(out.view()[t], hr.view()[t], Channels::y) / 2;
+    }
+    EXPECT_NEAR(before, expected, 1e-9);
+}
+
+TEST_F(TrainerTest, NaNIsReportedWithWhereAndTheLastGoodState) {
+    ToyTrainer trainer(clips(), config());
+    run(trainer, 1);
+    trainer.parameters()[0] = std::numeric_limits<float>::quiet_NaN();
+    EXPECT_THAT([&] { trainer.step(); }, ThrowsMessage<Error>(AllOf(HasSubstr("iteration 2 has a loss of nan"),
+                                                                    HasSubstr("Nothing was saved before"))));
+}
+
+TEST_F(TrainerTest, AnInfiniteGradientNamesItsModuleAndChangesNothing) {
+    ToyTrainer trainer(clips(), with([](auto& c) { c.loss = PixelLoss::mse; }));
+    run(trainer, 1);
+    trainer.save(state);
+    // The loss is finite, in double, and so is the gradient of the last convolution; what flows back from it is not.
+    Cpu cpu;
+    const Network<Toy> shapes(cpu);
+    float* next = trainer.parameters().data;
+    for_each_parameter(*shapes, [&](const std::string& name, const auto& p) {
+        if (name == "upconv1.weight") std::fill_n(next, p.size, 1e22f);
+        next += p.size;
+    });
+    const auto before = numbers(trainer.parameters()), average = numbers(trainer.average());
+    EXPECT_THAT([&] { trainer.step(); },
+                ThrowsMessage<Error>(AllOf(HasSubstr("iteration 2"),
+                                           HasSubstr("nearest to the loss those of "
+                                                     "conv_before_upsample"),
+                                           HasSubstr("The last good state is " + state.string()))));
+    EXPECT_EQ(numbers(trainer.parameters()), before);
+    EXPECT_EQ(numbers(trainer.average()), average);
+    EXPECT_EQ(trainer.iterations_done(), 1);
+}
+
+TEST_F(TrainerTest, AStateOfAnotherRunIsRefused) {
+    ToyTrainer(clips(), config()).save(state);
+    const auto refusal = [&](const TrainerConfig& c, std::vector<TrainingClip> data) {
+        ToyTrainer trainer(std::move(data), c);
+        try {
+            trainer.resume(state);
+        } catch (const Error& error) {
+            return std::string(error.what());
+        }
+        return std::string("no error");
+    };
+    EXPECT_EQ(refusal(config(), clips()), "no error");
+    EXPECT_EQ(refusal(with([](auto& c) { c.threads = 2; }), clips()), "no error");
+    EXPECT_THAT(refusal(with([](auto& c) { c.batch = 3; }), clips()),
+                HasSubstr("begun with 'batch 2', and this one has 'batch 3'"));
+    EXPECT_THAT(refusal(with([](auto& c) { c.seed = 3; }), clips()), HasSubstr("and this one has 'seed 3'"));
+    auto fewer = clips();
+    fewer.pop_back();
+    EXPECT_THAT(refusal(config(), fewer), HasSubstr("and this one has nothing more"));
+}
+
+TEST_F(TrainerTest, SavedWeightsRunAndStartAnotherRun) {
+    ToyTrainer trainer(clips(), config());
+    const Result done = run(trainer, 2);
+    const auto path = folder / "weights.safetensors";
+    trainer.save_weights(path, {{"data", "noise"}});
+    const StateDict file = read_safetensors(path);
+    EXPECT_EQ(file.metadata().at("data"), "noise");
+    EXPECT_EQ(file.metadata().at("embed_dim"), "8");
+
+    ToyTrainer next(clips(), config());
+    next.start_from(file);
+    EXPECT_EQ(numbers(next.parameters()), done.average);
+    EXPECT_EQ(numbers(next.average()), done.average);
+    next.step();
+    EXPECT_THAT([&] { next.start_from(file); }, ThrowsMessage<Error>(HasSubstr("1 iterations are done")));
+}
+
+TEST_F(TrainerTest, ConfigurationsThatMakeNoSenseAreErrors) {
+    const auto expect = [](auto change, const char* words) {
+        EXPECT_THAT([&] { ToyTrainer(clips(), with(change)); }, ThrowsMessage<Error>(HasSubstr(words))) << words;
+    };
+    expect([](auto& c) { c.batch = 0; }, "a batch of 0");
+    expect([](auto& c) { c.warm_up = 8; }, "8 of them for warm-up");
+    expect([](auto& c) { c.learning_rate = 0; }, "a learning rate from 0");
+    expect([](auto& c) { c.adam.weight_decay = 0.1; }, "a weight decay of 0.1");
+    expect([](auto& c) { c.adam.beta1 = 1; }, "betas 1,");
+    expect([](auto& c) { c.drop_path = 1; }, "drop path 1");
+    expect([](auto& c) { c.samples.scale = 4; }, "samples of scale 4 for a model of scale 2");
+    expect([](auto& c) { c.average_decay = 1; }, "a decay of 1");
+    expect([](auto& c) { c.samples.frames = 9; }, "9 are needed");
+}
+
+}  // namespace
+}  // namespace mia
