@@ -138,6 +138,7 @@ public:
     Trainer& operator=(const Trainer&) = delete;
 
     const TrainerConfig& config() const { return config_; }
+    const std::vector<TrainingClip>& clips() const { return samples_.clips(); }
     std::int64_t iterations_done() const { return iteration_; }
     bool is_done() const { return iteration_ == config_.iterations; }
 

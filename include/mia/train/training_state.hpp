@@ -33,8 +33,11 @@ namespace detail {
 
 inline constexpr const char* training_state_version = "1";
 
-/// Each buffer with what its tensors' names begin with.
-inline std::vector<std::pair<std::string, View<float, 1>>> named(const TrainingBuffers& buffers) {
+struct NamedBuffer {
+    std::string prefix;  ///< of its tensors' names
+    View<float, 1> numbers;
+};
+inline std::vector<NamedBuffer> named(const TrainingBuffers& buffers) {
     return {{"parameters.", buffers.parameters},
             {"average.", buffers.average},
             {"first_moment.", buffers.first_moment},
@@ -73,10 +76,11 @@ template <class M>
 void save_training_state(const std::filesystem::path& path, const M& model, const TrainingBuffers& buffers,
                          const TrainingProgress& progress) {
     std::vector<TensorToWrite> tensors;
-    for (const auto& [prefix, buffer] : detail::named(buffers)) {
-        const float* next = buffer.data;
+    for (const detail::NamedBuffer& buffer : detail::named(buffers)) {
+        const float* next = buffer.numbers.data;
         for_each_parameter(model, [&](const std::string& name, const ParameterRef<const float>& p) {
-            tensors.push_back({prefix + name, {p.shape.begin(), p.shape.end()}, std::exchange(next, next + p.size)});
+            tensors.push_back(
+                {buffer.prefix + name, {p.shape.begin(), p.shape.end()}, std::exchange(next, next + p.size)});
         });
     }
     auto metadata = model_metadata<M>();
@@ -108,26 +112,26 @@ TrainingProgress load_training_state(const std::filesystem::path& path, const Tr
 
     Cpu cpu;
     Network<M> network(cpu);
+    const auto targets = detail::named(buffers);
     std::size_t known = 0;
     for_each_parameter(std::as_const(*network), [&](const std::string& name, const auto&) {
-        for (const auto& [prefix, buffer] : detail::named(buffers)) {
-            require(file.find(prefix + name) != nullptr, file.source(), ": ", prefix, name,
+        for (const detail::NamedBuffer& buffer : targets) {
+            require(file.find(buffer.prefix + name) != nullptr, file.source(), ": ", buffer.prefix, name,
                     " is missing. Go on with the model that the run began with.");
             ++known;
         }
     });
     std::vector<std::vector<float>> read;
-    for (const auto& [prefix, buffer] : detail::named(buffers)) {
-        load_parameters(*network, file, {.prefix = prefix});
+    for (const detail::NamedBuffer& buffer : targets) {
+        load_parameters(*network, file, {.prefix = buffer.prefix});
         const auto flat = network.flat();
-        require(buffer.size() == flat.size(), "load_training_state: a buffer of ", buffer.size(),
+        require(buffer.numbers.size() == flat.size(), "load_training_state: a buffer of ", buffer.numbers.size(),
                 " numbers was given for a model of ", flat.size(), ". Give buffers as long as Network::flat().");
         read.emplace_back(flat.data, flat.data + flat.size());
     }
     require(file.entries().size() == known, file.source(), ": ", file.entries().size() - known,
             " tensors belong to nothing in a training state. Go on with the program that wrote it.");
-    const auto targets = detail::named(buffers);
-    for (std::size_t i = 0; i < read.size(); ++i) std::copy(read[i].begin(), read[i].end(), targets[i].second.data);
+    for (std::size_t i = 0; i < read.size(); ++i) std::copy(read[i].begin(), read[i].end(), targets[i].numbers.data);
     return progress;
 }
 
