@@ -3,10 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 
 #include "mia/io/json.hpp"
+#include "support/clock_text.hpp"
 
 namespace {
 
@@ -56,12 +56,6 @@ std::uint64_t resident_bytes() {
         std::fclose(file);
     }
     return pages * std::uint64_t(sysconf(_SC_PAGESIZE));
-}
-
-std::string clock_text(double seconds) {
-    const auto whole = std::int64_t(std::lround(seconds));
-    if (whole >= 3600) return format("%d:%02d:%02d", int(whole / 3600), int(whole / 60 % 60), int(whole % 60));
-    return format("%d:%02d", int(whole / 60), int(whole % 60));
 }
 
 Display::Display(ProgressKind kind) : kind_(kind), terminal_(isatty(STDERR_FILENO) != 0) {}

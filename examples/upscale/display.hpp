@@ -9,9 +9,6 @@
 /// Bytes of memory that the process holds now; 0 where the system does not tell.
 std::uint64_t resident_bytes();
 
-/// "12:05", "1:02:03".
-std::string clock_text(double seconds);
-
 /// What a person, or a program with --progress json, is told on standard error. JSON is one object a line, each with an
 /// "event": start, warning, progress, done, interrupted, error.
 class Display {

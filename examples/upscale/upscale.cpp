@@ -1,5 +1,5 @@
 // upscale INPUT OUTPUT: a video, or a folder of images, made larger by a network. The library does the work; this file
-// puts its parts together. options.cpp reads the command line, display.cpp talks, interrupt.hpp minds Ctrl-C.
+// puts its parts together. options.cpp reads the command line, display.cpp talks.
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,7 +10,6 @@
 #include <string>
 
 #include "display.hpp"
-#include "interrupt.hpp"
 #include "mia/core/error.hpp"
 #include "mia/models/session_plan.hpp"
 #include "mia/video/pipeline.hpp"
@@ -18,6 +17,7 @@
 #include "mia/video/writer.hpp"
 #include "options.hpp"
 #include "support/choose_model.hpp"
+#include "support/interrupt.hpp"
 
 namespace {
 
@@ -175,7 +175,7 @@ int main(int argc, char** argv) {
     Options options;
     if (const auto code = parse_options(argc, argv, options)) return *code;
     mia::silence_ffmpeg();
-    const Interrupt interrupt(interrupted);
+    const Interrupt interrupt(interrupted, "upscale");
     Display display(options.progress);
     std::string hint;
     try {

@@ -8,14 +8,16 @@
 #include <cstdio>
 #include <mutex>
 #include <stop_token>
+#include <string>
 #include <thread>
+#include <utility>
 
-/// Ctrl-C: asks the run to stop, which it does within a step of the model; a second one, or half a minute, ends the
+/// Ctrl-C: asks the run to stop, which it does within a step of its work; a second one, or half a minute, ends the
 /// program at once. Whatever is finished stays either way, and nothing else ever has the output's name.
 class Interrupt {
 public:
     /// Made before any other thread, so that all of them leave the signals to the one here.
-    explicit Interrupt(int exit_code) : exit_code_(exit_code) {
+    Interrupt(int exit_code, std::string program) : exit_code_(exit_code), program_(std::move(program)) {
         sigemptyset(&signals_);
         for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
             struct sigaction before = {};
@@ -46,11 +48,11 @@ private:
         sigwait(&signals_, &signal);
         if (is_over()) return;
         stop_.request_stop();
-        std::fputs("\nupscale: stopping; once more to stop at once\n", stderr);
+        std::fprintf(stderr, "\n%s: stopping; once more to stop at once\n", program_.c_str());
         const timespec patience{30, 0};
         sigtimedwait(&signals_, nullptr, &patience);
         if (is_over()) return;
-        std::fputs("upscale: interrupted\n", stderr);
+        std::fprintf(stderr, "%s: interrupted\n", program_.c_str());
         _exit(exit_code_);
     }
     bool is_over() {
@@ -59,6 +61,7 @@ private:
     }
 
     int exit_code_;
+    std::string program_;
     sigset_t signals_;
     std::stop_source stop_;
     std::mutex mutex_;
