@@ -1,0 +1,86 @@
+#!/bin/bash
+# check.sh PROGRAM CLIP: runs train as a person would, on a toy, and looks at exit codes, words and files.
+set -u
+program=$1 clip=$2
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+words=$folder/words.txt
+failures=0
+
+fail() {
+    printf '%s\n' "$*"
+    failures=$((failures + 1))
+}
+expect() {  # expect CODE WORDS ARGUMENTS...: the exit code, and words that the program must say
+    local wanted=$1 said=$2 code=0
+    shift 2
+    "$program" "$@" >"$words" 2>&1 || code=$?
+    if [ "$code" != "$wanted" ] || ! grep -qF -- "$said" "$words"; then
+        fail "train $*: exit code $code, wanted $wanted and \"$said\"; it said: $(cat "$words")"
+    fi
+}
+config() {  # config NAME MEMBERS: a toy's configuration, whose output is NAME.safetensors
+    cat >"$folder/$1.json" <<END
+{"data": "data.txt", "validation": "clip.mp4", "validation_frames": 2, "output": "$1.safetensors", "iterations": 24,
+ "batch": 1, "frames": 3, "patch": 16, "report_every": 1, "validate_every": 12, "save_every": 100$2}
+END
+}
+same() {  # same FILE FILE
+    cmp "$1" "$2" || fail "$1 and $2 differ"
+}
+
+cp "$clip" "$folder/clip.mp4"
+printf '# path  kind  weight  licence\nclip.mp4 video 1 "CC0, a test"\nmissing.mkv video 1 CC0\n' >"$folder/data.txt"
+
+config whole ""
+expect 0 "whole.safetensors is ready" "$folder/whole.json"
+grep -qF "missing.mkv" "$words" || fail "the missing clip is not named: $(cat "$words")"
+grep -q "^iteration 24, loss .*, PSNR-Y .* dB, .* left$" "$words" || fail "no report in: $(cat "$words")"
+grep -aqF "clip.mp4: CC0, a test" "$folder/whole.safetensors" || fail "the weights do not tell their data"
+[ "$(wc -l <"$folder/whole.csv")" = 25 ] || fail "the curve: $(cat "$folder/whole.csv")"
+expect 1 "exists already" "$folder/whole.json"
+
+# Interrupted while it runs, with another number of threads, and resumed.
+config cut ""
+expect 1 "no run can be resumed" "$folder/cut.json" --resume
+touch "$folder/cut.txt"
+"$program" "$folder/cut.json" --threads 1 >"$folder/cut.txt" 2>&1 &
+until grep -q "^iteration 2," "$folder/cut.txt" || ! kill -0 $! 2>/dev/null; do sleep 0.02; done
+kill -TERM $!
+wait $!
+code=$?
+[ $code = 130 ] || fail "interrupted: exit code $code; it said: $(cat "$folder/cut.txt")"
+[ -e "$folder/cut.safetensors" ] && fail "an interrupted run wrote weights"
+expect 1 "--resume" "$folder/cut.json"
+sed -i 's/"batch": 1/"batch": 2/' "$folder/cut.json"
+expect 1 "the run was begun with 'batch 1', and this one has 'batch 2'" "$folder/cut.json" --resume
+config cut ""
+expect 0 "cut.safetensors is ready" "$folder/cut.json" --resume
+same "$folder/whole.safetensors" "$folder/cut.safetensors"
+same "$folder/whole.state" "$folder/cut.state"
+[ "$(cut -d, -f1 "$folder/cut.csv")" = "$(cut -d, -f1 "$folder/whole.csv")" ] || fail "the curve: $(cat "$folder/cut.csv")"
+
+# From weights; what is wrong is said.
+config from ', "start": "whole.safetensors", "iterations": 1'
+expect 0 "from.safetensors is ready" "$folder/from.json"
+config wrong ', "learning_rat": 1e-4'
+expect 1 'there is no key "learning_rat"; the nearest is "learning_rate"' "$folder/wrong.json"
+config wrong ', "loss": "l3"'
+expect 1 '"loss" is "l3". Write one of "charbonnier", "l1", "mse".' "$folder/wrong.json"
+config wrong ', "seed": -1'
+expect 1 '"seed" is -1. Write a whole number from 0 on.' "$folder/wrong.json"
+config wrong ', "learning_rate": "fast"'
+expect 1 '"learning_rate" is "fast". Write a number from 0' "$folder/wrong.json"
+config wrong ', "frames": 1000'
+expect 1 "25 frames, 1000 are needed" "$folder/wrong.json"
+config wrong ', "data": "nowhere.txt"'
+expect 1 "nowhere.txt: the data set cannot be opened" "$folder/wrong.json"
+config wrong ','
+expect 1 "is not JSON" "$folder/wrong.json"
+expect 1 "cannot be opened" "$folder/nothing.json"
+cp "$(dirname "$0")/mia_lite.json" "$folder/lite.json"  # the default model's; the toy's frames are too small for it
+expect 1 "160 x 90 pixels, 160 x 160 are needed" "$folder/lite.json"
+expect 2 "CONFIG" --resume
+
+[ "$failures" = 0 ] && echo "train: all checks passed"
+exit $((failures > 0))

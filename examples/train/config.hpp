@@ -1,0 +1,24 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+
+#include "mia/train/trainer.hpp"
+
+/// What a run is, as its configuration says. The paper's values are the defaults.
+struct TrainConfig {
+    std::filesystem::path data;        ///< the text file that lists the training material
+    std::filesystem::path validation;  ///< a true video or folder of images; empty: none
+    std::filesystem::path start;       ///< weights to start from; empty: new ones
+    std::filesystem::path output;      ///< .safetensors
+    int validation_frames = 8;         ///< the first ones
+    std::int64_t report_every = 100, validate_every = 5000, save_every = 1000;  ///< iterations
+    mia::TrainerConfig trainer;
+
+    /// Beside the output: what the run needs to go on, and its curve.
+    std::filesystem::path state() const { return std::filesystem::path(output).replace_extension(".state"); }
+    std::filesystem::path curve() const { return std::filesystem::path(output).replace_extension(".csv"); }
+};
+
+/// Reads a JSON object; relative paths in it count from its folder. Error for what is malformed, missing, no key (with
+/// the key that is most like it) or out of range.
+TrainConfig read_config(const std::filesystem::path& path);
