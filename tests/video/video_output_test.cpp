@@ -349,18 +349,21 @@ TEST_F(Videos, KilledAtAnyMoment) {
         };
         const std::string once = content("once");
         int killed = 0, left_something = 0, finished = 0;
-        while (killed < 10 || finished == 0) {
+        std::chrono::duration<double> whole_run{};  // as long as this machine takes now
+        while (killed < 10 || finished < 2) {
+            const auto start = std::chrono::steady_clock::now();
             const pid_t child = start_copy(in, out);
-            // Up to the tenth kill at any moment, from the start of the process to the removal of the last file.
-            const bool patient = killed >= 10;
-            const auto delay = std::chrono::milliseconds(10 + random() % (finished > 0 ? 400 : 200));
-            if (!patient) std::this_thread::sleep_for(delay);
+            // The first and the last run are left alone, the others killed at any moment, from the start of the process
+            // to the removal of the last file.
+            const bool patient = finished == 0 || killed >= 10;
+            if (!patient) std::this_thread::sleep_for(whole_run * std::uniform_real_distribution<>(0.02, 1.1)(random));
             int status = 0;
             if (!patient) kill(child, SIGKILL);
             ASSERT_EQ(waitpid(child, &status, 0), child);
+            if (finished == 0) whole_run = std::chrono::steady_clock::now() - start;
             if (WIFSIGNALED(status)) {
                 ++killed;
-                left_something += std::filesystem::exists(out.string() + ".partial/chunk_000000.packets");
+                left_something += std::filesystem::exists(out.string() + ".partial/manifest.json");
             }
             if (!std::filesystem::exists(out)) {
                 ASSERT_TRUE(WIFSIGNALED(status)) << "the copy failed with " << status;
@@ -372,7 +375,7 @@ TEST_F(Videos, KilledAtAnyMoment) {
             if (WIFSIGNALED(status)) continue;  // between the output's name and the end of the process
             EXPECT_FALSE(std::filesystem::exists(out.string() + ".partial"));
         }
-        EXPECT_GT(left_something, 2);
+        EXPECT_GT(left_something, 0);
         std::printf("%d kills, %d of them left chunks, %d runs came to their end, %.1f s\n", killed, left_something,
                     finished, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
     }
