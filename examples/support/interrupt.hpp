@@ -6,18 +6,20 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
+#include <ctime>
 #include <mutex>
 #include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
 
-/// Ctrl-C: asks the run to stop, which it does within a step of its work; a second one, or half a minute, ends the
-/// program at once. Whatever is finished stays either way, and nothing else ever has the output's name.
+/// Ctrl-C: asks the run to stop, which it does within a step of its work; a second one, or the end of patience, ends
+/// the program at once. Whatever is finished stays either way, and nothing else ever has the output's name.
 class Interrupt {
 public:
     /// Made before any other thread, so that all of them leave the signals to the one here.
-    Interrupt(int exit_code, std::string program) : exit_code_(exit_code), program_(std::move(program)) {
+    Interrupt(int exit_code, std::string program, std::chrono::seconds patience = std::chrono::seconds(30))
+        : exit_code_(exit_code), program_(std::move(program)), patience_(patience) {
         sigemptyset(&signals_);
         for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
             struct sigaction before = {};
@@ -49,7 +51,7 @@ private:
         if (is_over()) return;
         stop_.request_stop();
         std::fprintf(stderr, "\n%s: stopping; once more to stop at once\n", program_.c_str());
-        const timespec patience{30, 0};
+        const timespec patience{std::time_t(patience_.count()), 0};
         sigtimedwait(&signals_, nullptr, &patience);
         if (is_over()) return;
         std::fprintf(stderr, "%s: interrupted\n", program_.c_str());
@@ -62,6 +64,7 @@ private:
 
     int exit_code_;
     std::string program_;
+    std::chrono::seconds patience_;
     sigset_t signals_;
     std::stop_source stop_;
     std::mutex mutex_;

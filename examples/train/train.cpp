@@ -184,7 +184,7 @@ int main(int argc, char** argv) {
     app.add_option("CONFIG", path, "JSON; see docs/programs.md and examples/train/mia_lite.json")->required();
     app.add_flag("--resume", resume, "go on with a run that was interrupted");
     app.add_option("--threads", threads, "default: one for each processor")->check(CLI::Range(1, 1024));
-    const Interrupt interrupt(interrupted, "train");
+    const Interrupt interrupt(interrupted, "train", std::chrono::minutes(30));  // a step of a large batch takes long
     const int code = run_program(app, argc, argv, [&] {
         TrainConfig config = read_config(path);
         config.trainer.threads = threads;
