@@ -9,4 +9,6 @@ output=${2:-upscaled.mp4}
 "$top/cmake/debian.sh"
 cmake -S "$top" -B "$top/build" -G Ninja -DMIA_TESTS=OFF -DMIA_BENCHMARKS=OFF > /dev/null
 cmake --build "$top/build" --target upscale
-"$top/build/examples/upscale" "$input" "$output"
+overwrite=()
+[ $# -ge 2 ] || overwrite=(--overwrite)  # the demonstration's own file; a name that was given is not written over
+"$top/build/examples/upscale" "$input" "$output" "${overwrite[@]}"
