@@ -1,21 +1,7 @@
 #!/bin/bash
 # check.sh PROGRAM CLIP: runs evaluate as a person would, and looks at exit codes and numbers. Needs the program ffmpeg.
-set -u
-program=$1 clip=$2
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-words=$folder/words.txt
-failures=0
+source "$(dirname "$0")/../support/check.sh"
 
-expect() {  # expect CODE WORDS ARGUMENTS...: the exit code, and words that the program must say
-    local wanted=$1 said=$2 code=0
-    shift 2
-    "$program" "$@" >"$words" 2>&1 || code=$?
-    if [ "$code" != "$wanted" ] || ! grep -qF -- "$said" "$words"; then
-        printf '%s\n' "evaluate $*: exit code $code, wanted $wanted and \"$said\"; it said: $(cat "$words")"
-        failures=$((failures + 1))
-    fi
-}
 make() { ffmpeg -v error -i "$clip" "$@" </dev/null; }
 
 # A truth of 3 frames, 82 x 66, and the same one code brighter everywhere: an error of 1 has 48.131 dB.

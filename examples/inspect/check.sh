@@ -1,28 +1,8 @@
 #!/bin/bash
 # check.sh PROGRAM CLIP: runs inspect as a person would, and looks at exit codes, words and files. Needs the programs
 # ffmpeg and ffprobe.
-set -u
-program=$1 clip=$2
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-words=$folder/words.txt
-failures=0
+source "$(dirname "$0")/../support/check.sh"
 
-fail() {
-    printf '%s\n' "$*"
-    failures=$((failures + 1))
-}
-expect() {  # expect CODE WORDS ARGUMENTS...: the exit code, and words that the program must say
-    local wanted=$1 said=$2 code=0
-    shift 2
-    "$program" "$@" >"$words" 2>&1 || code=$?
-    if [ "$code" != "$wanted" ] || ! grep -qF -- "$said" "$words"; then
-        fail "inspect $*: exit code $code, wanted $wanted and \"$said\"; it said: $(cat "$words")"
-    fi
-}
-same() {  # same WHAT A B
-    [ "$2" = "$3" ] || fail "$1: \"$2\" and \"$3\""
-}
 holds() {  # holds FILE WORDS
     grep -qF -- "$2" "$1" || fail "$(basename "$1") does not hold \"$2\""
 }

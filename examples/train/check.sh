@@ -1,32 +1,15 @@
 #!/bin/bash
 # check.sh PROGRAM CLIP: runs train as a person would, on a toy, and looks at exit codes, words and files.
-set -u
-program=$1 clip=$2
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-words=$folder/words.txt
-failures=0
+source "$(dirname "$0")/../support/check.sh"
 
-fail() {
-    printf '%s\n' "$*"
-    failures=$((failures + 1))
-}
-expect() {  # expect CODE WORDS ARGUMENTS...: the exit code, and words that the program must say
-    local wanted=$1 said=$2 code=0
-    shift 2
-    "$program" "$@" >"$words" 2>&1 || code=$?
-    if [ "$code" != "$wanted" ] || ! grep -qF -- "$said" "$words"; then
-        fail "train $*: exit code $code, wanted $wanted and \"$said\"; it said: $(cat "$words")"
-    fi
+same_bytes() {  # same_bytes FILE FILE
+    cmp "$1" "$2" || fail "$1 and $2 differ"
 }
 config() {  # config NAME MEMBERS: a toy's configuration, whose output is NAME.safetensors
     cat >"$folder/$1.json" <<END
 {"data": "data.txt", "validation": "clip.mp4", "validation_frames": 2, "output": "$1.safetensors", "iterations": 24,
  "batch": 1, "frames": 3, "patch": 16, "report_every": 1, "validate_every": 12, "save_every": 100$2}
 END
-}
-same() {  # same FILE FILE
-    cmp "$1" "$2" || fail "$1 and $2 differ"
 }
 
 cp "$clip" "$folder/clip.mp4"
@@ -56,8 +39,8 @@ sed -i 's/"batch": 1/"batch": 2/' "$folder/cut.json"
 expect 1 "the run was begun with 'batch 1', and this one has 'batch 2'" "$folder/cut.json" --resume
 config cut ""
 expect 0 "cut.safetensors is ready" "$folder/cut.json" --resume
-same "$folder/whole.safetensors" "$folder/cut.safetensors"
-same "$folder/whole.state" "$folder/cut.state"
+same_bytes "$folder/whole.safetensors" "$folder/cut.safetensors"
+same_bytes "$folder/whole.state" "$folder/cut.state"
 [ "$(cut -d, -f1 "$folder/cut.csv")" = "$(cut -d, -f1 "$folder/whole.csv")" ] || fail "the curve: $(cat "$folder/cut.csv")"
 
 # From weights; what is wrong is said.

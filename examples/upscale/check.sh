@@ -1,28 +1,8 @@
 #!/bin/bash
 # check.sh PROGRAM CLIP: runs upscale as a person would, and looks at exit codes, outputs and what is left behind.
 # Needs the programs ffmpeg and ffprobe.
-set -u
-program=$1 clip=$2
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-words=$folder/words.txt
-failures=0
+source "$(dirname "$0")/../support/check.sh"
 
-fail() {
-    printf '%s\n' "$*"
-    failures=$((failures + 1))
-}
-expect() {  # expect CODE WORDS ARGUMENTS...: the exit code, and words that the program must say
-    local wanted=$1 said=$2 code=0
-    shift 2
-    "$program" "$@" >"$words" 2>&1 || code=$?
-    if [ "$code" != "$wanted" ] || { [ -n "$said" ] && ! grep -qF -- "$said" "$words"; }; then
-        fail "upscale $*: exit code $code, wanted $wanted and \"$said\"; it said: $(cat "$words")"
-    fi
-}
-same() {  # same WHAT A B
-    [ "$2" = "$3" ] || fail "$1: \"$2\" and \"$3\""
-}
 times() { ffprobe -v error -select_streams v -show_entries frame=pts -of csv=p=0 "$1" | tr -dc '0-9\n' | grep .; }
 sound() { ffmpeg -v error -i "$1" -map 0:a -c copy -f framemd5 - </dev/null; }
 
@@ -85,7 +65,7 @@ same "exit code after Ctrl-C" "$code" 130
 [ ! -e "$folder/stopped.mp4" ] || fail "an output after Ctrl-C"
 expect 1 "another one" "$folder/long.mkv" "$folder/stopped.mp4" --resume --crf 30
 kills=0
-until timeout --signal KILL "0.$((RANDOM % 90 + 10))" \
+until timeout --signal KILL "0.$((RANDOM % 30 + 10))" \
     "$program" "$folder/long.mkv" "$folder/stopped.mp4" --resume --quiet >"$words" 2>&1; do
     kills=$((kills + 1))
     [ ! -e "$folder/stopped.mp4" ] || fail "an output after a kill"
