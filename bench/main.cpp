@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
     for (const int threads : {1, 2}) {
         mia::Cpu cpu(threads);
         mia::bench::copy_bandwidth(cpu);  // its memory is there
-        const double peak = mia::bench::fma_peak(cpu) / 1e9, copy = mia::bench::copy_bandwidth(cpu) / 1e9;
+        const double peak = mia::bench::peak_now(cpu) / 1e9, copy = mia::bench::copy_bandwidth(cpu) / 1e9;
         benchmark::AddCustomContext(mia::text("peak at the start, threads: ", threads),
                                     mia::text(peak, " GFLOP/s, copies ", copy, " GB/s"));
     }

@@ -29,7 +29,7 @@ public:
     Pace(Cpu& cpu, Cost cost) : cpu_(cpu), cost_(cost) {}
 
     void start() {
-        peak_ = cost_.macs > 0 ? fma_peak(cpu_) : 0;
+        peak_ = cost_.macs > 0 ? peak_now(cpu_) : 0;
         copy_ = cost_.bytes > 0 ? copy_bandwidth(cpu_) : 0;
         begin_ = seconds(cpu_.threads());
         wall_ = seconds(0);

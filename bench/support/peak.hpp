@@ -2,10 +2,10 @@
 #include <benchmark/benchmark.h>
 #include <time.h>
 
-#include <chrono>
 #include <cstddef>
 
 #include "mia/core/cpu.hpp"
+#include "mia/core/peak.hpp"
 #include "mia/core/simd.hpp"
 #include "mia/core/tensor.hpp"
 
@@ -19,38 +19,12 @@ inline double seconds(int threads) {
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
         return double(t.tv_sec) + 1e-9 * double(t.tv_nsec);
     }
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    return steady_seconds();
 }
 
-/// `repeats` times 12 independent fused multiply-adds on vectors in registers: more than latency times throughput of
-/// the cores of today.
-inline constexpr int burst_sums = 12;
-[[gnu::noinline]] inline void fma_burst(int repeats) {
-    using namespace simd;
-    FloatVec sums[burst_sums], a = broadcast(0.999f), b = broadcast(0.001f);
-    benchmark::DoNotOptimize(a);
-    benchmark::DoNotOptimize(b);
-    for (FloatVec& sum : sums) {
-        sum = b;
-        benchmark::DoNotOptimize(sum);  // else the compiler may see that all are equal
-    }
-#pragma GCC unroll 1
-    for (int r = 0; r < repeats; ++r)
-#pragma GCC unroll 12
-        for (int i = 0; i < burst_sums; ++i) sums[i] = fma(sums[i], a, b);
-    for (FloatVec& sum : sums) benchmark::DoNotOptimize(sum);
-}
-
-/// FLOP/s of all threads of `cpu` together, now; takes about 1 ms, 10 ms with more than one thread.
-inline double fma_peak(Cpu& cpu) {
-    // Small pieces: a thread that is held up leaves its share to others. More threads take longer to start.
-    constexpr int repeats = 10'000;
-    const int count = cpu.threads() == 1 ? 16 : 256 * cpu.threads();
-    const double start = seconds(cpu.threads());
-    cpu.parallel_for(count, 1, [](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        for (std::ptrdiff_t i = begin; i < end; ++i) fma_burst(repeats);
-    });
-    return 2.0 * simd::lanes<float> * burst_sums * repeats * count / (seconds(cpu.threads()) - start);
+/// FLOP/s of all threads of `cpu` together, now, on the clock of all measurements.
+inline double peak_now(Cpu& cpu) {
+    return fma_peak(cpu, [&] { return seconds(cpu.threads()); });
 }
 
 /// Copies with vectors, on all threads; the baseline of ops that only move memory.
