@@ -1,9 +1,12 @@
 #include "mia/models/model_list.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <iostream>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "mia/models/tiles.hpp"
 #include "support/golden.hpp"
@@ -95,6 +98,89 @@ TEST(RunningModel, TellsItsObserver) {
     EXPECT_EQ(watcher.steps, 6);
     EXPECT_EQ(watcher.masks, 24);  // four blocks each
     EXPECT_EQ(watcher.tokens, 0);  // no mask
+}
+
+TEST(RunningModel, SharesOutTimeAndWorkAmongItsModules) {
+    const auto model = lite();
+    EXPECT_TRUE(model->statistics().empty());
+    model->keep_statistics();
+    constexpr int T = 3, H = 24, W = 40;
+    const auto clip = moving_clip(T, H, W);
+    Tensor<float, 4> out(T, 4 * H, 4 * W, 3);
+    const auto begin = std::chrono::steady_clock::now();
+    model->forward(clip, out);
+    model->forward(clip, out);  // sums are over all runs
+    const double whole = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+
+    using OnCount = MiaVsrLite<Count>;
+    Count setup, count;
+    Network<OnCount, Count> counted(setup);
+    prepare(setup, *counted);
+    OnCount::State state;
+    counted->forward(count, count.scratch(T, H, W, 3), count.scratch(T, 4 * H, 4 * W, 3), state);
+
+    const auto modules = model->statistics();
+    std::vector<std::string> names;
+    double seconds = 0;
+    std::int64_t macs = 0;
+    for (const auto& m : modules) {
+        names.push_back(m.module);
+        EXPECT_GT(m.seconds, 0) << m.module;
+        EXPECT_EQ(m.work.macs, m.work.dense_macs) << m.module;
+        seconds += m.seconds;
+        macs += m.work.macs;
+    }
+    const std::vector<std::string> wanted{"flow",
+                                          "conv_first",
+                                          "backward_1 alignment",
+                                          "backward_1 blocks",
+                                          "backward_1 convolutions",
+                                          "forward_1 alignment",
+                                          "forward_1 blocks",
+                                          "forward_1 convolutions",
+                                          "upsampler",
+                                          "other"};
+    ASSERT_EQ(names, wanted);
+    EXPECT_LE(seconds, whole + 1e-9);  // laps do not overlap; the rounding of a few hundred additions
+    EXPECT_EQ(macs, 2 * count.macs());
+    constexpr std::int64_t frames = 2 * T, pixels = frames * H * W, C = 32, M = 32;
+    constexpr std::int64_t block = 2 * 3 * C * C + 2 * C * C + 2 * 3 * 64 * C + 2 * C * 2 * C;  // of a token
+    EXPECT_EQ(modules[0].work.macs, 0);
+    EXPECT_EQ(modules[1].work.macs, pixels * 9 * 3 * C);
+    for (const std::size_t branch : {2u, 5u}) {
+        EXPECT_EQ(modules[branch].work.macs, 0);
+        EXPECT_EQ(modules[branch + 1].work.macs, pixels * 4 * block);
+        EXPECT_EQ(modules[branch + 1].work.tokens, pixels * 4);
+        EXPECT_EQ(modules[branch + 2].work.macs, pixels * 3 * 9 * C * C);  // two groups', conv_after_body
+    }
+    EXPECT_EQ(modules[8].work.macs, pixels * 9 * (C * M + M * 48));
+    EXPECT_EQ(modules[9].work.macs, 0);
+    EXPECT_GT(model->peak_flops(), 0);
+}
+
+TEST(RunningModel, StatisticsFollowTheMaskAndTheRunsInTiles) {
+    const auto masked = lite({.threads = 2, .mask = MaskUse::by_hand, .threshold = 0.02f});
+    masked->keep_statistics();
+    Tensor<float, 4> out(5, 96, 160, 3);
+    masked->forward(moving_clip(5, 24, 40, 0), out);
+    WorkCount all;
+    for (const auto& m : masked->statistics()) {
+        const bool are_blocks = m.module.ends_with(" blocks");
+        EXPECT_EQ(m.work.tokens, are_blocks ? 5 * 4 * 24 * 40 : 0) << m.module;
+        EXPECT_EQ(m.work.macs < m.work.dense_macs, are_blocks) << m.module;
+        all.tokens += m.work.tokens;
+        all.active_tokens += m.work.active_tokens;
+    }
+    EXPECT_DOUBLE_EQ(all.skipped_share(), masked->skipped_share());
+
+    const auto tiles = lite();
+    tiles->keep_statistics();
+    TiledModel(*tiles, {.rows = 2, .columns = 1, .overlap = 8}, 5, 5, 24, 40)
+        .forward(moving_clip(5, 24, 40), 0, out, nullptr);
+    const auto modules = tiles->statistics();
+    // Rows 0 ... 7 with 8 rows more, and 8 ... 23 with 8 rows more: those of tiles and, for the flow, of the whole.
+    EXPECT_EQ(modules[1].work.macs, 5 * (16 + 24) * 40 * 9 * 3 * 32);
+    EXPECT_GT(modules[0].seconds, 0);
 }
 
 TEST(RunningModel, AMaskByHandSkipsStillPictures) {

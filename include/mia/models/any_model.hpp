@@ -2,10 +2,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "mia/core/error.hpp"
 #include "mia/core/view.hpp"
 #include "mia/models/clip_flows.hpp"
+#include "mia/models/statistics.hpp"
 
 namespace mia {
 
@@ -101,6 +103,14 @@ public:
 
     /// Share of the tokens that the mask skipped in the last forward() or step(), 0 to 1.
     virtual double skipped_share() const { return 0; }
+
+    /// From now on time and work of each module are added up, over all runs; a clock is read after each of them.
+    virtual void keep_statistics() {}
+    /// What was added up, in the order of the computation, last "other": what belongs to no module. Empty when nothing
+    /// was kept.
+    virtual std::vector<ModuleStatistics> statistics() const { return {}; }
+    /// FLOP/s that the processor can do at most with the model's threads, measured now; 0: not known.
+    virtual double peak_flops() { return 0; }
 };
 
 }  // namespace mia

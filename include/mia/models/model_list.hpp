@@ -3,11 +3,14 @@
 #include <array>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "mia/core/cpu.hpp"
+#include "mia/core/peak.hpp"
 #include "mia/io/load_parameters.hpp"
 #include "mia/models/any_model.hpp"
 #include "mia/models/metadata.hpp"
@@ -109,6 +112,23 @@ public:
     std::string summary(int height, int width) const override { return mia::summary<M>(height, width).text(); }
     double skipped_share() const override { return cpu_.work().skipped_share(); }
 
+    void keep_statistics() override {
+        std::vector<std::string> names{"flow", "conv_first"};
+        for (int i = 0; i < branches; ++i)
+            for (const char* part : {" alignment", " blocks", " convolutions"})
+                names.push_back(M::config.directions.name(i) + part);
+        names.insert(names.end(), {"upsampler", "other"});
+        clock_.emplace(names);
+    }
+    std::vector<ModuleStatistics> statistics() const override {
+        return clock_ ? clock_->modules() : std::vector<ModuleStatistics>();
+    }
+    double peak_flops() override {
+        double peak = 0;  // the best of some: a moment of another program does not count
+        for (int i = 0; i < 8; ++i) peak = std::max(peak, fma_peak(cpu_));
+        return peak;
+    }
+
 private:
     static constexpr std::size_t worker_bytes = std::size_t(1) << 20;  // a thread's scratch for one window
 
@@ -122,39 +142,79 @@ private:
         std::int64_t macs = 0;
     };
 
-    /// Tells the observer, if there is one.
-    struct Observed : NoProbe {
-        ModelObserver* observer;
-        const Cpu& cpu;
-        std::int64_t macs;
+    static constexpr int branches = M::config.directions.count;
+    /// Places in the statistics; alignment, blocks, convolutions are those of the first branch, others follow by
+    /// threes.
+    enum Module { flow_module, conv_first, alignment, blocks, convolutions, upsampler = 2 + 3 * branches, other };
 
-        Observed(ModelObserver* to, const Cpu& backend, std::int64_t all) : observer(to), cpu(backend), macs(all) {}
+    /// Tells the observer, if there is one, and stops the time, if that is asked for.
+    class Observed : public NoProbe {
+    public:
+        Observed(ModelObserver* to, const Cpu& backend, ModuleClock* clock, std::int64_t all)
+            : observer_(to), cpu_(backend), clock_(clock), macs_(all) {
+            if (clock_) clock_->start(cpu_.work());
+        }
+        ~Observed() { lap(other); }
+        Observed(const Observed&) = delete;
+        Observed& operator=(const Observed&) = delete;
+
         void flow(int from, int to, View<const float, 3> flow) {
-            if (observer) observer->flow(from, to, flow);
+            lap(flow_module);
+            if (observer_) observer_->flow(from, to, flow);
         }
         void step(int branch, int step, int frame) {
-            if (observer) observer->step(branch, step, frame);
+            branch_ = branch;
+            if (observer_) observer_->step(branch, step, frame);
         }
         void mask(View<const std::uint8_t, 3> keep) {
-            if (observer) observer->mask(keep.data ? keep[0] : View<const std::uint8_t, 2>{});
+            if (observer_) observer_->mask(keep.data ? keep[0] : View<const std::uint8_t, 2>{});
         }
         template <class Features>
-        void features(int, int, const Features&) {
+        void aligned(const Features&) {
+            lap(alignment + 3 * branch_);
+        }
+        template <class Features>
+        void embedded(const Features&) {
+            lap(convolutions + 3 * branch_);
+        }
+        template <class Features>
+        void block(int, int, const Features&) {
+            lap(blocks + 3 * branch_);
+        }
+        template <class Features>
+        void group(int, const Features&) {
+            lap(convolutions + 3 * branch_);
+        }
+        template <class Features>
+        void features(int branch, int, const Features&) {
+            lap(branch < 0 ? int(conv_first) : convolutions + 3 * branch);
             report();
         }
         template <class Result>
         void result(int, const Result&) {
+            lap(upsampler);
             report();
         }
-        void report() {
-            if (observer && macs > 0) observer->progress(double(cpu.work().dense_macs) / double(macs));
+
+    private:
+        void lap(int module) {
+            if (clock_) clock_->lap(std::size_t(module), cpu_.work());
         }
+        void report() {
+            if (observer_ && macs_ > 0) observer_->progress(double(cpu_.work().dense_macs) / double(macs_));
+        }
+
+        ModelObserver* observer_;
+        const Cpu& cpu_;
+        ModuleClock* clock_;
+        std::int64_t macs_;
+        int branch_ = 0;
     };
 
     Observed start(const Need& n, ModelObserver* observer) {
         cpu_.reserve_scratch(n.scratch);
         cpu_.reset_work();
-        return {observer, cpu_, n.macs};
+        return {observer, cpu_, clock_ ? &*clock_ : nullptr, n.macs};
     }
     std::size_t bytes(const Need& n) const { return n.scratch + n.state + std::size_t(cpu_.threads()) * worker_bytes; }
 
@@ -197,6 +257,7 @@ private:
     Network<M> model_;
     typename M::State state_;
     decltype(stream_type<M>()) stream_;
+    std::optional<ModuleClock> clock_;
     mutable Run last_run_;
     mutable Need last_need_;
 };

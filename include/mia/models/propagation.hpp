@@ -74,6 +74,7 @@ void propagate_step(B& backend, const Branch& branch, const Alignment& alignment
         }
     }
     copy(backend, rows_of(current), rows_of(stack[frames_of_stack - 1]));
+    probe.aligned(stack);
     branch.forward(backend, stack, step, state, out, probe);
 }
 

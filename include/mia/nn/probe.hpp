@@ -14,11 +14,20 @@ struct NoProbe {
     void flow(int, int, const Flow&) {}
     /// The branch at hand, its place in the list of directions; step: frames it has processed; frame: the one at hand.
     void step(int, int, int) {}
+    /// stack: (frames, H, W, C), the earlier results aligned to the frame at hand, oldest first, then the frame itself.
+    template <class Features>
+    void aligned(const Features&) {}
+    /// x: (frames, H, W, C), the stack as the first block gets it.
+    template <class Features>
+    void embedded(const Features&) {}
     /// keep: (1, H, W) of the block at hand, empty if no mask was asked; blocks of a step come in order.
     void mask(View<const std::uint8_t, 3>) {}
     /// y: (Fq, H, W, C), the result of block `block` of group `group`.
     template <class Features>
     void block(int, int, const Features&) {}
+    /// y: (Fq, H, W, C), the result of group `group`, after its convolution.
+    template <class Features>
+    void group(int, const Features&) {}
     /// features: (H, W, C) of a frame: branch -1 is the first convolution, else the branch's result.
     template <class Features>
     void features(int, int, const Features&) {}

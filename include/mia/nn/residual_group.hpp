@@ -43,6 +43,7 @@ public:
             features = next;
         }
         for (int f = 0; f < F; ++f) conv_.forward(backend, features[f], y[f], Activation::none, x[f]);
+        probe.group(group, y);
     }
 
     template <class Self, class Visit>

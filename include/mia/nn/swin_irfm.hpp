@@ -70,6 +70,7 @@ public:
         const auto center = stack[frames - 1];
         const auto normed = backend.scratch(frames, H, W, dim);
         patch_norm_.forward(backend, rows_of(stack), rows_of(normed));
+        probe.embedded(normed);
         constexpr int queries = Block::query_frames, conditions = Block::condition_frames;
         const View<const Scalar, 4> all = normed, cond = all.slice(frames - queries - conditions, conditions);
         std::array<Reuse, std::size_t(blocks)> reuse;
