@@ -39,6 +39,22 @@ same "scenes, told" "$(pixels "$folder/told.mkv")" "$(pixels "$folder/found.mkv"
 same "the second scene" "$(pixels "$folder/second.mkv")" "$(pixels "$folder/found.mkv" | tail -n 9)"
 expect 0 "of the tokens skipped" "$folder/two.mkv" "$folder/masked.mkv" --mask 0.05
 
+# Where the time went: every stage and module, in lines that fit a screen, even where nothing else is said; as JSON.
+expect 0 "18 frames in" "$folder/two.mkv" "$folder/quiet.mkv" --codec ffv1 --mask 0.05 --stats --quiet
+for row in decode model encode flow conv_first {backward,forward}_1\ {alignment,blocks,convolutions} upsampler other \
+    "outside the model" all; do
+    grep -qE "^$row +[0-9]+\.[0-9]+ " "$words" || fail "no \"$row\" in the statistics: $(cat "$words")"
+done
+grep -qE "Peak: [1-9][0-9]*\.[0-9] GFLOP/s" "$words" || fail "no peak in the statistics: $(cat "$words")"
+grep -qE "memory: [1-9][0-9.]* MB declared .* [1-9][0-9.]* MB at most" "$words" || fail "no memory: $(cat "$words")"
+same "lines longer than 100 columns" "$(grep -cE '.{101}' "$words")" 0
+same "skipped: of blocks only" "$(awk '/_1 blocks/ && $NF > 0 { n++ } END { print n }' "$words")" 2
+expect 0 '"event": "done"' "$folder/two.mkv" "$folder/json.mkv" --codec ffv1 --progress json --stats
+tail -n 1 "$words" | grep -qE '"stats": \{"frames": 18, .*"stages": \[.*"modules": \[.*"memory_peak_bytes": [1-9][0-9]*\}\}$' ||
+    fail "no stats in the last event: $(tail -n 1 "$words")"
+expect 0 "is ready" "$folder/two.mkv" "$folder/unasked.mkv" --codec ffv1
+! grep -q "GFLOP" "$words" || fail "statistics that nobody asked for: $(cat "$words")"
+
 expect 0 "Examples" --help
 [ "$(wc -l <"$words")" -le 48 ] || fail "--help does not fit a screen: $(wc -l <"$words") lines"
 expect 2 "INPUT"

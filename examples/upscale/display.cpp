@@ -89,7 +89,12 @@ void Display::progress(const mia::Progress& p) {
     open_ = terminal_;
 }
 
-void Display::done(const std::string& output, const mia::PipelineResult& r) {
+void Display::done(const std::string& output, const mia::PipelineResult& r, const RunStatistics* statistics) {
+    say_done(output, r, statistics);
+    if (statistics && kind_ != ProgressKind::json) std::fputs(statistics_text(*statistics).c_str(), stderr);
+}
+
+void Display::say_done(const std::string& output, const mia::PipelineResult& r, const RunStatistics* statistics) {
     const double rate = r.seconds > 0 ? double(r.frames) / r.seconds : 0;
     if (kind_ == ProgressKind::json)
         print_event("done",
@@ -99,7 +104,8 @@ void Display::done(const std::string& output, const mia::PipelineResult& r) {
                            static_cast<long long>(r.frames_kept), static_cast<long long>(r.scenes), r.skipped_share) +
                         format("\"seconds\": %.3f, \"decode_seconds\": %.3f, \"compute_seconds\": %.3f, "
                                "\"encode_seconds\": %.3f",
-                               r.seconds, r.decode_seconds, r.compute_seconds, r.encode_seconds));
+                               r.seconds, r.decode_seconds, r.compute_seconds, r.encode_seconds) +
+                        (statistics ? ", \"stats\": " + statistics_json(*statistics) : ""));
     if (kind_ != ProgressKind::line) return;
     std::string words = output + " is ready: " + std::to_string(r.frames) + (r.frames == 1 ? " frame" : " frames");
     if (r.frames_kept > 0) words += " after " + std::to_string(r.frames_kept) + " of an earlier run";

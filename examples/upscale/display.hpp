@@ -5,6 +5,7 @@
 
 #include "mia/video/pipeline.hpp"
 #include "options.hpp"
+#include "statistics.hpp"
 
 /// Bytes of memory that the process holds now; 0 where the system does not tell.
 std::uint64_t resident_bytes();
@@ -19,12 +20,14 @@ public:
     void start(const std::string& words, const std::string& json_facts);
     void warn(const std::string& message);
     void progress(const mia::Progress& progress);
-    void done(const std::string& output, const mia::PipelineResult& result);
+    /// `statistics`: null where they were not asked for; who asks gets them even without any other word.
+    void done(const std::string& output, const mia::PipelineResult& result, const RunStatistics* statistics = nullptr);
     /// `hint`: how to go on.
     void interrupted(const std::string& hint, bool resumable);
     void error(const std::string& message, const std::string& hint);
 
 private:
+    void say_done(const std::string& output, const mia::PipelineResult& result, const RunStatistics* statistics);
     void end_line();
     void say(const std::string& message);
 

@@ -197,6 +197,7 @@ private:
             ->option_text("KIND")
             ->group(group);
         app_.add_flag("--quiet", quiet_, "nothing but errors")->group(group);
+        app_.add_flag("--stats", options_.stats, "at the end, where time and memory went")->group(group);
         app_.add_flag("--summary", options_.summary, "what the model is and costs for this input, and stop")
             ->group(group);
     }

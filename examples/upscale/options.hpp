@@ -23,6 +23,7 @@ struct Options {
     int width = 0, height = 0;   ///< of the output; 0: what the model makes, or in proportion
     ProgressKind progress = ProgressKind::line;
     bool summary = false;
+    bool stats = false;  ///< say where time and memory went
 };
 
 enum ExitCode { done = 0, failed = 1, wrong_usage = 2, interrupted = 130 };

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <string>
 
 #include "display.hpp"
@@ -16,6 +17,7 @@
 #include "mia/video/reader.hpp"
 #include "mia/video/writer.hpp"
 #include "options.hpp"
+#include "statistics.hpp"
 #include "support/choose_model.hpp"
 #include "support/interrupt.hpp"
 
@@ -128,8 +130,12 @@ public:
         if (const auto note = writer_.note(); !note.empty()) display_.warn(note);
         for (const auto& stream : writer_.left_out())
             display_.warn(text(options_.output.string(), " cannot hold ", stream, "; it is left out"));
+        if (options_.stats) model_->keep_statistics();
         const auto result = mia::run_pipeline(reader_, *model_, writer_, config_);
-        display_.done(options_.output == "-" ? "standard output" : options_.output.string(), result);
+        std::optional<RunStatistics> statistics;
+        if (options_.stats) statistics = statistics_of(result);
+        display_.done(options_.output == "-" ? "standard output" : options_.output.string(), result,
+                      statistics ? &*statistics : nullptr);
     }
 
     bool resumable() const { return writer_.resumable(); }
@@ -141,6 +147,12 @@ private:
         const mia::VideoInfo& info = reader_.info();
         const std::uint64_t memory = options_.memory > 0 ? options_.memory : default_memory();
         return mia::fit_memory(*model_, info.height, info.width, memory, wanted);
+    }
+    RunStatistics statistics_of(const mia::PipelineResult& result) {
+        const std::uint64_t peak_bytes = peak_resident_bytes();  // before anything is measured
+        const mia::VideoInfo& info = reader_.info();
+        return {result, model_->statistics(), model_->peak_flops(),
+                mia::session_memory_bytes(*model_, info.height, info.width, session_), peak_bytes};
     }
     mia::VideoInfo output_info() const {
         mia::VideoInfo info = reader_.info();
