@@ -101,9 +101,44 @@ TEST_F(TrainerTest, AResumedRunHasTheBytesOfOneThatNobodyDisturbed) {
 }
 
 TEST_F(TrainerTest, ThreadsAndCheckpointsChangeNoByte) {
-    const Result one = run(config(), 3);
-    EXPECT_EQ(run(with([](auto& c) { c.threads = 3; }), 3), one);
-    EXPECT_EQ(run(with([](auto& c) { c.checkpoint = true; }), 3), one);
+    const auto with_threads = [](int threads) { return with([=](auto& c) { c.batch = 3, c.threads = threads; }); };
+    const Result one = run(with_threads(1), 3);
+    for (const int threads : {2, 3, 7})  // some samples at once, all of them, several threads for each
+        EXPECT_EQ(run(with_threads(threads), 3), one) << threads;
+    EXPECT_EQ(run(with([](auto& c) { c.batch = 3, c.checkpoint = true; }), 3), one);
+}
+
+TEST_F(TrainerTest, ABatchIsTheMeanOfItsSamples) {
+    // So large an eps, and no momentum, make a step of Adam the gradient.
+    const auto set = [](int batch) {
+        return [=](auto& c) {
+            c.batch = batch;
+            c.threads = 2;
+            c.warm_up = 0;
+            c.adam = {.beta1 = 0, .eps = 1e3};
+            c.learning_rate = c.least_learning_rate = 1e3;
+        };
+    };
+    ToyTrainer whole(clips(), with(set(3))), single(clips(), with(set(1)));
+    const auto start = numbers(single.parameters());
+    const double loss = whole.step().loss;
+    double mean_loss = 0;
+    std::vector<double> mean_change(start.size());
+    for (int i = 0; i < 3; ++i) {  // sample i of the batch, from the same parameters
+        mean_loss += single.step().loss / 3;
+        for (std::size_t k = 0; k < start.size(); ++k) {
+            float& parameter = single.parameters().data[k];
+            mean_change[k] += double(parameter - start[k]) / 3;
+            parameter = start[k];
+        }
+    }
+    EXPECT_NEAR(loss, mean_loss, 1e-9);
+    double largest = 0;
+    for (std::size_t k = 0; k < start.size(); ++k) {
+        largest = std::max(largest, std::abs(mean_change[k]));
+        ASSERT_NEAR(whole.parameters()[std::ptrdiff_t(k)] - start[k], mean_change[k], 1e-5) << k;
+    }
+    EXPECT_GT(largest, 1e-2);
 }
 
 TEST_F(TrainerTest, WhatDecidesTheResultDoes) {

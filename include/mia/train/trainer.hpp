@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <map>
 #include <span>
@@ -32,7 +33,7 @@ enum class PixelLoss { charbonnier, l1, mse };
 struct TrainerConfig {
     ClipSamplerConfig samples = {};
     std::int64_t iterations = 600000;
-    int batch = 24;  ///< samples an iteration, one after the other
+    int batch = 24;  ///< samples an iteration
     double learning_rate = 2e-4, least_learning_rate = 1e-7;
     std::int64_t warm_up = 0;
     AdamConfig adam = {};  ///< without weight decay, which would reach what is not trained too
@@ -43,7 +44,8 @@ struct TrainerConfig {
     float drop_path = 0.1f;
     bool checkpoint = false;  ///< see TapeConfig
     std::uint64_t seed = 1;   ///< of parameters, samples and noise
-    int threads = 1;          ///< of no influence on the result
+    /// Of no influence on the result. Up to `batch` of them have a sample each, with memory for its activations.
+    int threads = 1;
 };
 
 /// What an iteration did.
@@ -126,13 +128,11 @@ public:
           cpu_(config.threads),
           model_(cpu_),
           averaged_(cpu_),
-          tape_(cpu_, model_.flat(), {.drop_path = config.drop_path, .checkpoint = config.checkpoint},
-                [this](std::span<float> to) { draw_noise(to); }),
+          gradients_(model_.flat().extent(0)),
           adam_(model_.flat().size(), config.adam),
           average_(initialized(), config.average_decay) {
-        const ClipSamplerConfig& s = config.samples;
-        lr_.resize(cpu_, config.batch, s.frames, s.height, s.width, 3);
-        hr_.resize(cpu_, config.batch, s.frames, s.scale * s.height, s.scale * s.width, 3);
+        const int lanes = std::min(config.threads, config.batch);
+        for (int i = 0; i < lanes; ++i) lanes_.emplace_back(config, config.threads / lanes, model_.flat());
     }
     Trainer(const Trainer&) = delete;
     Trainer& operator=(const Trainer&) = delete;
@@ -147,13 +147,9 @@ public:
     TrainingStep step() {
         require(!is_done(), "Trainer: all ", config_.iterations,
                 " iterations are done. Save the weights, or begin a longer run from them.");
-        draw_batch();
-        // The noise too is a function of seed and iteration.
-        noise_ = SampleRandom(~config_.seed, std::uint64_t(iteration_));
-        tape_.zero_gradients();
         TrainingStep done{.iteration = iteration_ + 1, .learning_rate = schedule().at(iteration_ + 1)};
-        for (int b = 0; b < config_.batch; ++b) done.loss += play(lr_.view()[b], hr_.view()[b]);
-        const auto gradients = tape_.parameter_gradients();
+        done.loss = play_batch();
+        const View<float, 1> gradients = gradients_;
         done.gradient_norm = config_.largest_gradient > 0 ? clip_norm(cpu_, gradients, config_.largest_gradient)
                                                           : norm<float>(cpu_, gradients);
         if (!std::isfinite(done.loss) || !std::isfinite(done.gradient_norm)) fail(done);
@@ -244,40 +240,73 @@ private:
         return {config_.learning_rate, config_.least_learning_rate, config_.iterations, config_.warm_up};
     }
 
-    void draw_batch() {
-        const auto first = std::uint64_t(iteration_) * std::uint64_t(config_.batch);
-        cpu_.parallel_for(config_.batch, 1, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-            for (std::ptrdiff_t b = begin; b < end; ++b)
-                samples_.draw(first + std::uint64_t(b), lr_.view()[b], hr_.view()[b]);
-        });
-    }
-    void draw_noise(std::span<float> to) {
-        for (float& x : to) x = float(noise_.bits() >> 8) * 0x1p-24f;
+    /// What plays one sample at a time.
+    struct Lane {
+        Lane(const TrainerConfig& config, int threads, View<float, 1> parameters)
+            : cpu(threads),
+              tape(cpu, parameters, {.drop_path = config.drop_path, .checkpoint = config.checkpoint},
+                   [this](std::span<float> to) {
+                       for (float& x : to) x = float(noise.bits() >> 8) * 0x1p-24f;
+                   }) {
+            const ClipSamplerConfig& s = config.samples;
+            lr.resize(cpu, s.frames, s.height, s.width, 3);
+            hr.resize(cpu, s.frames, s.scale * s.height, s.scale * s.width, 3);
+        }
+        Cpu cpu;
+        SampleRandom noise{0, 0};
+        Tape<Cpu> tape;
+        Tensor<float, 4> lr, hr;  ///< (frames, height, width, 3)
+        double loss = 0;
+    };
+
+    /// The batch's loss; gradients_ becomes its gradient. As many samples at once as there are lanes, and summed in
+    /// order: how many lanes there are is not seen in the sums.
+    double play_batch() {
+        prepare(lanes_.front().tape, *model_);
+        const int lanes = int(lanes_.size());
+        double loss = 0;
+        for (int first = 0; first < config_.batch; first += lanes) {
+            const int count = std::min(lanes, config_.batch - first);
+            cpu_.parallel_for(count, 1, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+                for (auto i = begin; i < end; ++i) play(lanes_[std::size_t(i)], first + int(i));
+            });
+            for (int i = 0; i < count; ++i) {
+                Lane& lane = lanes_[std::size_t(i)];
+                loss += lane.loss;
+                detail::add_gradient(cpu_, lane.tape.parameter_gradients().data, gradients_.size(),
+                                     {gradients_.data(), first + i == 0});
+            }
+        }
+        return loss;
     }
 
-    /// Forward and backward on one sample: its share of the loss; its gradients are added.
-    double play(View<const float, 4> lr, View<const float, 4> hr) {
+    /// Forward and backward on sample b of the batch: its share of the loss and of the gradients are the lane's. Sample
+    /// and noise are functions of seed, iteration and b.
+    void play(Lane& lane, int b) {
+        const auto number = std::uint64_t(iteration_) * std::uint64_t(config_.batch) + std::uint64_t(b);
         const double weight = 1. / config_.batch;
-        tape_.restart();
-        prepare(tape_, *model_);
-        const auto out = tape_.scratch(hr.extent(0), hr.extent(1), hr.extent(2), 3);
-        model_->forward(tape_, lr, out);
-        double loss = 0;
-        switch (config_.loss) {
-            case PixelLoss::charbonnier:
-                loss = charbonnier_loss(tape_, out, hr, weight);
-                break;
-            case PixelLoss::l1:
-                loss = l1_loss(tape_, out, hr, weight);
-                break;
-            case PixelLoss::mse:
-                loss = mse_loss(tape_, out, hr, weight);
-                break;
-        }
+        Tape<Cpu>& tape = lane.tape;
+        const View<const float, 4> lr = lane.lr, hr = lane.hr;
+        samples_.draw(number, lane.lr, lane.hr);
+        lane.noise = SampleRandom(~config_.seed, number);
+        tape.restart();
+        tape.zero_gradients();
+        const auto out = tape.scratch(hr.extent(0), hr.extent(1), hr.extent(2), 3);
+        std::as_const(*model_).forward(tape, lr, out);
+        lane.loss = pixel_loss(tape, out, hr, weight);
         if constexpr (Model::config.mask.kind == MaskKind::learned)
-            loss += sparsity_loss(tape_, weight * config_.sparsity);
-        tape_.backward();
-        return loss;
+            lane.loss += sparsity_loss(tape, weight * config_.sparsity);
+        tape.backward();
+    }
+    double pixel_loss(Tape<Cpu>& tape, View<const float, 4> out, View<const float, 4> target, double weight) const {
+        switch (config_.loss) {
+            case PixelLoss::l1:
+                return l1_loss(tape, out, target, weight);
+            case PixelLoss::mse:
+                return mse_loss(tape, out, target, weight);
+            default:
+                return charbonnier_loss(tape, out, target, weight);
+        }
     }
 
     Network<Model>& averaged() {
@@ -289,7 +318,7 @@ private:
 
     /// The gradient flows from the loss towards the first module, and so does what spoils it.
     [[noreturn]] void fail(const TrainingStep& at) {
-        const float* gradient = tape_.parameter_gradients().data;
+        const float* gradient = gradients_.data();
         int spoilt = 0, all = 0;
         std::string nearest;
         for_each_parameter(std::as_const(*averaged_), [&](const std::string& name, const auto& p) {
@@ -313,11 +342,10 @@ private:
     Cpu cpu_;
     Network<Trained, Cpu> model_;
     Network<Model> averaged_;  ///< memory for the averaged parameters when they run
-    Tape<Cpu> tape_;
+    std::deque<Lane> lanes_;   ///< one or more; what lies in a deque stays where it is
+    Tensor<float, 1> gradients_;
     Adam<float> adam_;
     MovingAverage<float> average_;
-    Tensor<float, 5> lr_, hr_;  ///< (batch, frames, height, width, 3)
-    SampleRandom noise_{0, 0};
     std::int64_t iteration_ = 0;
     std::string last_saved_;
 };
