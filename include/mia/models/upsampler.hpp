@@ -2,7 +2,6 @@
 #include <concepts>
 
 #include "mia/nn/conv2d.hpp"
-#include "mia/nn/pixel_shuffle.hpp"
 #include "mia/ops/resize/resize.hpp"
 
 namespace mia {
@@ -41,14 +40,12 @@ public:
         const int H = features.extent(0), W = features.extent(1);
         const auto x = backend.scratch(H, W, M);
         conv_before_upsample_.forward(backend, features, x);
-        const auto wide = backend.scratch(H, W, first * first * M), up = backend.scratch(first * H, first * W, M);
-        upconv1_.forward(backend, x, wide);
-        pixel_shuffle(backend, wide, first, up, Activation::leaky_relu);
+        const auto up = backend.scratch(first * H, first * W, M);
+        upconv1_.forward_shuffled(backend, x, first, up, Activation::leaky_relu);
         View<const Scalar, 3> full = up;  // (scale H, scale W, before_hr)
         if constexpr (C.scale == 4) {
-            const auto wide2 = backend.scratch(2 * H, 2 * W, 4 * hr), up2 = backend.scratch(4 * H, 4 * W, hr);
-            upconv2_.forward(backend, up, wide2);
-            pixel_shuffle(backend, wide2, 2, up2, Activation::leaky_relu);
+            const auto up2 = backend.scratch(4 * H, 4 * W, hr);
+            upconv2_.forward_shuffled(backend, up, 2, up2, Activation::leaky_relu);
             full = up2;
         }
         const auto y = backend.scratch(C.scale * H, C.scale * W, hr);
@@ -90,12 +87,11 @@ public:
     void forward(B& backend, View<const Scalar, 3> features, View<const Scalar, 3> frame, View<Scalar, 3> out) const {
         const auto scope = backend.scope();
         const int H = features.extent(0), W = features.extent(1);
-        const auto x = backend.scratch(H, W, C.mid_channels), wide = backend.scratch(H, W, 3 * C.scale * C.scale);
+        const auto x = backend.scratch(H, W, C.mid_channels);
         conv_before_upsample_.forward(backend, features, x, Activation::leaky_relu);
-        upconv1_.forward(backend, x, wide);
         const auto base = backend.scratch(C.scale * H, C.scale * W, 3);
         resize_bilinear(backend, frame, Corners::apart, base);
-        pixel_shuffle(backend, wide, C.scale, out, Activation::none, base);
+        upconv1_.forward_shuffled(backend, x, C.scale, out, Activation::none, base);
     }
 
     template <class Self, class Visit>

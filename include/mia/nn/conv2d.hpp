@@ -1,6 +1,6 @@
 #pragma once
 #include "mia/core/module.hpp"
-#include "mia/ops/conv2d/conv2d.hpp"
+#include "mia/ops/conv2d/conv2d_shuffle.hpp"
 
 namespace mia {
 
@@ -27,6 +27,13 @@ public:
     void forward(B& backend, View<const Scalar, 3> x, View<Scalar, 3> y, Activation activation = Activation::none,
                  View<const Scalar, 3> residual = {}) const {
         conv2d(backend, x, packed_, y, activation, residual);
+    }
+
+    /// The same with a pixel shuffle after the convolution: y: (factor H, factor W, out / factor^2) =
+    /// activation(shuffled (conv(x) + bias)) + residual.
+    void forward_shuffled(B& backend, View<const Scalar, 3> x, int factor, View<Scalar, 3> y,
+                          Activation activation = Activation::none, View<const Scalar, 3> residual = {}) const {
+        conv2d_shuffle(backend, x, packed_, factor, y, activation, residual);
     }
 
     void pack(B& backend) { pack_conv2d(backend, weight_.view(), bias_.view(), packed_); }

@@ -42,38 +42,64 @@ void pad_image(BasicCpu<T>& cpu, In<T, 3> x, int p, Out<T, 3> to) {
     });
 }
 
+/// A convolution of one image, a stretch of a row at a time. Lives inside a scope of the caller's.
+template <class T>
+class RowConvolution {
+public:
+    RowConvolution(BasicCpu<T>& cpu, const char* op, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights)
+        : weights_(weights) {
+        require(weights.ready, op,
+                ": the parameters are not packed; call prepare(backend, model) after loading or changing them");
+        const int H = x.extent(0), W = x.extent(1), I = weights.in_channels, k = weights.kernel_size;
+        require(x.extent(2) == I, op, ": x ", shape_text(x), " does not fit a convolution of ", I, " to ",
+                weights.layout.N, " channels");
+        const std::int64_t macs = std::int64_t(H) * W * weights.layout.K * weights.layout.N;
+        cpu.record({"conv2d", &weights, macs, macs});
+        const int border = 2 * ((k - 1) / 2);
+        padded_ = cpu.scratch(H + border, W + border, I);
+        pad_image<T>(cpu, x, border / 2, padded_);
+    }
+
+    /// The pixels (row, first) ... (row, first + count - 1) -> y: (count, O), neighbours.
+    void run(std::ptrdiff_t row, int first, int count, T* y, Activation activation = Activation::none,
+             const T* residual = nullptr) const {
+        const int I = weights_.in_channels, k = weights_.kernel_size;
+        const std::ptrdiff_t padded_row = std::ptrdiff_t(padded_.extent(1)) * I;
+        product_rows<T>({.weights = weights_,
+                         .a = padded_.data + row * padded_row + std::ptrdiff_t(first) * I,
+                         .a_stride = I,
+                         .segments = k,
+                         .run = k * I,
+                         .segment_stride = padded_row,
+                         .y = y,
+                         .y_stride = weights_.layout.N,
+                         .activation = activation,
+                         .residual = residual},
+                        count);
+    }
+
+private:
+    const PackedConv2d<BasicCpu<T>>& weights_;
+    View<T, 3> padded_;
+};
+
 }  // namespace detail
 
 template <class T>
 void conv2d(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights, Out<T, 3> y,
             Activation activation = Activation::none, In<T, 3> residual = {}) {
-    require(weights.ready,
-            "conv2d: the parameters are not packed; call prepare(backend, model) after loading or changing them");
-    const int H = x.extent(0), W = x.extent(1), I = weights.in_channels, O = weights.layout.N, k = weights.kernel_size;
-    require(x.extent(2) == I && y.extent(2) == O && y.extent(0) == H && y.extent(1) == W, "conv2d: x ", shape_text(x),
-            " and y ", shape_text(y), " do not fit a convolution of ", I, " to ", O, " channels");
+    const int H = x.extent(0), W = x.extent(1), I = weights.in_channels, O = weights.layout.N;
+    require(!weights.ready || (x.extent(2) == I && y.extent(2) == O && y.extent(0) == H && y.extent(1) == W),
+            "conv2d: x ", shape_text(x), " and y ", shape_text(y), " do not fit a convolution of ", I, " to ", O,
+            " channels");
     require(activation != Activation::gelu || !residual.data,
             "conv2d: gelu with a residual is not offered; add it afterwards");
-    const std::int64_t macs = std::int64_t(H) * W * weights.layout.K * O;
-    cpu.record({"conv2d", &weights, macs, macs});
     const auto scope = cpu.scope();
-    const int p = (k - 1) / 2;
-    const auto padded = cpu.scratch(H + 2 * p, W + 2 * p, I);
-    detail::pad_image<T>(cpu, x, p, padded);
-    const std::ptrdiff_t padded_row = std::ptrdiff_t(W + 2 * p) * I;
+    const detail::RowConvolution<T> convolution(cpu, "conv2d", x, weights);
     cpu.parallel_for(H, 1, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
         for (std::ptrdiff_t row = begin; row < end; ++row)
-            detail::product_rows<T>({.weights = weights,
-                                     .a = padded.data + row * padded_row,
-                                     .a_stride = I,
-                                     .segments = k,
-                                     .run = k * I,
-                                     .segment_stride = padded_row,
-                                     .y = y.data + row * W * O,
-                                     .y_stride = O,
-                                     .activation = activation,
-                                     .residual = residual.data ? residual.data + row * W * O : nullptr},
-                                    W);
+            convolution.run(row, 0, W, y.data + row * W * O, activation,
+                            residual.data ? residual.data + row * W * O : nullptr);
     });
 }
 

@@ -21,6 +21,14 @@ void shuffle_row(const T* in, int W, int r, int K, int a, T slope, const T* rest
             }
 }
 
+/// The function above for a factor and a number of channels.
+template <class T>
+auto row_shuffle(int r, int K) {
+    if (r == 4 && K == 3) return shuffle_row<4, 3, T>;
+    if (r == 2 && K == 64) return shuffle_row<2, 64, T>;
+    return shuffle_row<0, 0, T>;
+}
+
 }  // namespace detail
 
 template <class T>
@@ -31,9 +39,7 @@ void pixel_shuffle(BasicCpu<T>& cpu, In<T, 3> x, int factor, Out<T, 3> y, Activa
             shape_text(x), " does not become y ", shape_text(y), " by a factor of ", r);
     require(activation != Activation::gelu, "pixel_shuffle: gelu is not offered here; use activate");
     const T slope = T(negative_slope(activation));
-    auto shuffle_row = detail::shuffle_row<0, 0, T>;
-    if (r == 4 && K == 3) shuffle_row = detail::shuffle_row<4, 3, T>;
-    if (r == 2 && K == 64) shuffle_row = detail::shuffle_row<2, 64, T>;
+    const auto shuffle_row = detail::row_shuffle<T>(r, K);
     cpu.parallel_for(r * H, 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
         for (std::ptrdiff_t row = begin; row < end; ++row)
             shuffle_row(x.data + row / r * W * r * r * K, W, r, K, int(row % r), slope,

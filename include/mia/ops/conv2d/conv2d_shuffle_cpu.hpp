@@ -1,0 +1,39 @@
+#pragma once
+#include "mia/core/cpu.hpp"
+#include "mia/ops/conv2d/conv2d_shuffle.hpp"
+
+namespace mia {
+
+/// Some pixels of a row at a time: what the convolution makes of them lies in L2 until it is shuffled, so that the
+/// image of r^2 times as many pixels is written once and the wide one is never in memory.
+template <class T>
+void conv2d_shuffle(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights, int factor, Out<T, 3> y,
+                    Activation activation = Activation::none, In<T, 3> residual = {}) {
+    const int H = x.extent(0), W = x.extent(1), O = weights.layout.N, r = factor, K = y.extent(2);
+    require(!weights.ready || (r >= 1 && O == r * r * K && y.extent(0) == r * H && y.extent(1) == r * W),
+            "conv2d_shuffle: ", O, " channels of ", shape_text(x), " do not become y ", shape_text(y),
+            " by a factor of ", r);
+    require(activation != Activation::gelu, "conv2d_shuffle: gelu is not offered here; use conv2d and activate");
+    const T slope = T(negative_slope(activation));
+    const auto shuffle_row = detail::row_shuffle<T>(r, K);
+    const auto scope = cpu.scope();
+    const detail::RowConvolution<T> convolution(cpu, "conv2d_shuffle", x, weights);
+    const int piece = std::min(W, 96);
+    const std::size_t bytes = std::size_t(piece) * O * sizeof(T);
+    cpu.reserve_worker_scratch(bytes);
+    cpu.parallel_for(H, 1, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int worker) {
+        const ScratchScope<Arena> worker_scope(cpu.worker_scratch(worker));
+        T* wide = static_cast<T*>(cpu.worker_scratch(worker).take(bytes));
+        for (std::ptrdiff_t row = begin; row < end; ++row)
+            for (int j = 0; j < W; j += piece) {
+                const int count = std::min(piece, W - j);
+                convolution.run(row, j, count, wide);
+                for (int a = 0; a < r; ++a) {
+                    const std::ptrdiff_t at = (((row * r + a) * W) + j) * r * K;
+                    shuffle_row(wide, count, r, K, a, slope, residual.data ? residual.data + at : nullptr, y.data + at);
+                }
+            }
+    });
+}
+
+}  // namespace mia
