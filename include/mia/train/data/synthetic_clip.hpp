@@ -53,6 +53,13 @@ struct Outline {
             curve += amplitude[k] * std::cos(double(k + 1) * angle + phase[k]);
         return radius * curve - std::hypot(x, y);
     }
+    /// What depth(q) is not below and not above, in any direction.
+    std::pair<double, double> depth_bounds(PlanePoint q) const {
+        double spread = 0;
+        for (const double a : amplitude) spread += std::abs(a);
+        const double distance = std::hypot(q.x - center.x, q.y - center.y);
+        return {radius * (1 - spread) - distance, radius * (1 + spread) - distance};
+    }
 };
 
 /// A piece of the photo that moves as one.
@@ -98,7 +105,10 @@ public:
         for (int i = 0; i < height_; ++i)
             for (int j = 0; j < width_; ++j) {
                 float* pixel = &picture(i, j, 0);
-                for (const SceneLayer& layer : layers_) blend(layer, t, point(i, j), sampler, pixel);
+                const PlanePoint p = point(i, j);
+                std::size_t back = layers_.size() - 1;  // what lies behind an opaque layer is not seen
+                while (back > 0 && opacity(layers_[back], t, p) < 1) --back;
+                for (; back < layers_.size(); ++back) blend(layers_[back], t, p, sampler, pixel);
             }
     }
 
@@ -185,7 +195,11 @@ private:
     static double opacity(const SceneLayer& layer, int t, PlanePoint p) {
         if (!layer.outline) return 1;
         const Similarity& place = layer.path[std::size_t(t)];
-        return std::clamp(0.5 + layer.outline->depth(place.to_photo(p)) / place.zoom, 0., 1.);
+        const PlanePoint q = place.to_photo(p);
+        const auto [least, most] = layer.outline->depth_bounds(q);  // decide for most points, without angles
+        if (most < -place.zoom) return 0;
+        if (least > place.zoom) return 1;
+        return std::clamp(0.5 + layer.outline->depth(q) / place.zoom, 0., 1.);
     }
 
     static void blend(const SceneLayer& layer, int t, PlanePoint p, Sampler& sampler, float* pixel) {

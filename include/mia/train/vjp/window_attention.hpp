@@ -150,18 +150,24 @@ void fold_position_bias(BasicCpu<T>& cpu, View<const T, 4> parts, int queries, W
     const int heads = parts.extent(1), keys = parts.extent(2), padded_queries = parts.extent(3);
     const auto scope = cpu.scope();
     const auto sums = cpu.scratch(heads, padded_queries);
+    // index(q, k) = index(q, 0) + index(0, k) - index(0, 0): no divisions inside.
+    const auto of_query_row = cpu.template scratch<int>(queries / window.width);
+    for (int i = 0; i < of_query_row.extent(0); ++i)
+        of_query_row[i] = relative_position_index(window, frames, i * window.width, 0);
     cpu.parallel_for(heads, 1, [&](std::ptrdiff_t h, std::ptrdiff_t, int) {
         T* sum = sums[h].data;
         for (int k = 0; k < keys; ++k) {
+            const int of_key = relative_position_index(window, frames, 0, k) - of_query_row[0];
             std::fill(sum, sum + padded_queries, T(0));
             for (int p = 0; p < parts.extent(0); ++p) {
                 const T* part = &parts(p, h, k, 0);
                 for (int q = 0; q < padded_queries; q += simd::lanes<T>)
                     simd::store(sum + q, simd::load(sum + q) + simd::load(part + q));
             }
-            for (int q = 0; q < queries; q += window.width) {  // a row of the window: rows of the table in order
-                T* to = d_table + std::ptrdiff_t(relative_position_index(window, frames, q, k)) * heads + h;
-                for (int i = 0; i < window.width; ++i) to[std::ptrdiff_t(i) * heads] += sum[q + i];
+            for (int row = 0; row < of_query_row.extent(0); ++row) {  // of the window: rows of the table in order
+                T* to = d_table + std::ptrdiff_t(of_query_row[row] + of_key) * heads + h;
+                const T* from = sum + row * window.width;
+                for (int i = 0; i < window.width; ++i) to[std::ptrdiff_t(i) * heads] += from[i];
             }
         }
     });
