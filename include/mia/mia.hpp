@@ -11,4 +11,5 @@
 #include "mia/models/model_list.hpp"
 #include "mia/models/session.hpp"
 #include "mia/models/summary.hpp"
+#include "mia/nn/pixel_shuffle.hpp"
 #include "mia/version.hpp"
