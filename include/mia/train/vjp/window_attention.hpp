@@ -202,10 +202,11 @@ void window_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, const A
         };
         const auto put = [&](const T* row, Gradient<T> d, std::ptrdiff_t at) {  // one head's channels of a token
             T* to = d.data + at;
-            if (d.is_fresh)
-                std::copy(row, row + D, to);
-            else
-                for (int i = 0; i < D; ++i) to[i] += row[i];
+            for (int i = 0; i < D; i += lanes) {
+                const int some = std::min(lanes, D - i);
+                const simd::Vec<T> g = simd::load(row + i);  // rows are padded
+                simd::store_first(to + i, d.is_fresh ? g : g + simd::load_first(to + i, some), some);
+            }
         };
         T *query = take(D * width), *out = take(D * width), *dq = take(D * width), *picked = take(N * width);
         T *query_rows = take(width * padded_D), *dy_rows = take(width * padded_D);
