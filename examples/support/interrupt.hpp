@@ -17,7 +17,8 @@
 /// the program at once. Whatever is finished stays either way, and nothing else ever has the output's name.
 class Interrupt {
 public:
-    /// Made before any other thread, so that all of them leave the signals to the one here.
+    /// One object in a program, made before other threads, so that all of them leave the signals to the one here. A
+    /// library may have begun threads of its own when it was loaded (OpenBLAS does): what reaches those is sent on.
     Interrupt(int exit_code, std::string program, std::chrono::seconds patience = std::chrono::seconds(30))
         : exit_code_(exit_code), program_(std::move(program)), patience_(patience) {
         sigemptyset(&signals_);
@@ -30,8 +31,11 @@ public:
         pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
         signal(SIGPIPE, SIG_IGN);
         waiter_ = std::thread([this] { wait(); });
+        receiver_ = waiter_.native_handle();
+        handle([](int signal) { pthread_kill(receiver_, signal); });
     }
     ~Interrupt() {
+        handle(SIG_DFL);
         {
             const std::scoped_lock lock(mutex_);
             over_ = true;
@@ -45,6 +49,13 @@ public:
     std::stop_token token() const { return stop_.get_token(); }
 
 private:
+    void handle(void (*handler)(int)) {
+        struct sigaction action = {};
+        action.sa_handler = handler;
+        action.sa_flags = SA_RESTART;
+        for (const int signal : {SIGINT, SIGTERM, SIGHUP})
+            if (sigismember(&signals_, signal)) sigaction(signal, &action, nullptr);
+    }
     void wait() {
         int signal = 0;
         sigwait(&signals_, &signal);
@@ -62,6 +73,7 @@ private:
         return over_;
     }
 
+    inline static pthread_t receiver_{};
     int exit_code_;
     std::string program_;
     std::chrono::seconds patience_;
