@@ -1,7 +1,9 @@
 #pragma once
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <numbers>
+#include <vector>
 
 #include "mia/core/cpu.hpp"
 
@@ -11,6 +13,11 @@ struct AdamConfig {
     double beta1 = 0.9, beta2 = 0.99;  ///< the paper's
     double eps = 1e-8;
     double weight_decay = 0;  ///< decoupled from the gradient (AdamW): p -= learning_rate * weight_decay * p
+};
+
+/// Numbers begin ... end - 1 of a flat buffer.
+struct ParameterRange {
+    std::ptrdiff_t begin = 0, end = 0;
 };
 
 /// Adam (Kingma and Ba 2015) over one flat buffer of parameters:
@@ -28,6 +35,11 @@ public:
 
     /// Changes the parameters; prepare() the model afterwards.
     void step(BasicCpu<T>& cpu, View<T, 1> parameters, View<const T, 1> gradients, double learning_rate) {
+        step(cpu, parameters, gradients, learning_rate, {{0, parameters.size()}});
+    }
+    /// Changes those in the ranges only.
+    void step(BasicCpu<T>& cpu, View<T, 1> parameters, View<const T, 1> gradients, double learning_rate,
+              const std::vector<ParameterRange>& ranges) {
         require(parameters.size() == first_.size() && gradients.size() == first_.size(), "Adam: made for ",
                 first_.size(), " parameters, given ", parameters.size(), " and ", gradients.size(), " gradients");
         ++steps_;
@@ -37,14 +49,15 @@ public:
         const T correction = T(1 / (1 - std::pow(config_.beta2, double(steps_))));
         const T decay = T(1 - learning_rate * config_.weight_decay);
         T *m = first_.data(), *v = second_.data();
-        cpu.parallel_for(parameters.size(), 1 << 14, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-            for (std::ptrdiff_t i = begin; i < end; ++i) {
-                const T g = gradients[i];
-                m[i] = b1 * m[i] + rest1 * g;
-                v[i] = b2 * v[i] + rest2 * g * g;
-                parameters[i] = decay * parameters[i] - rate * m[i] / (std::sqrt(v[i] * correction) + eps);
-            }
-        });
+        for (const ParameterRange& range : ranges)
+            cpu.parallel_for(range.end - range.begin, 1 << 14, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+                for (std::ptrdiff_t i = range.begin + begin; i < range.begin + end; ++i) {
+                    const T g = gradients[i];
+                    m[i] = b1 * m[i] + rest1 * g;
+                    v[i] = b2 * v[i] + rest2 * g * g;
+                    parameters[i] = decay * parameters[i] - rate * m[i] / (std::sqrt(v[i] * correction) + eps);
+                }
+            });
     }
 
     const AdamConfig& config() const { return config_; }

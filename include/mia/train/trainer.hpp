@@ -18,16 +18,17 @@
 #include "mia/io/load_parameters.hpp"
 #include "mia/metrics/quality.hpp"
 #include "mia/models/metadata.hpp"
-#include "mia/train/adam.hpp"
 #include "mia/train/data/clip_sampler.hpp"
 #include "mia/train/initialize.hpp"
 #include "mia/train/losses.hpp"
+#include "mia/train/muon.hpp"
 #include "mia/train/tape.hpp"
 #include "mia/train/training_state.hpp"
 
 namespace mia {
 
 enum class PixelLoss { charbonnier, l1, mse };
+enum class Optimizer { adam, muon };
 
 /// How a model is trained. The defaults are the paper's for REDS.
 struct TrainerConfig {
@@ -36,6 +37,7 @@ struct TrainerConfig {
     int batch = 24;  ///< samples an iteration
     double learning_rate = 2e-4, least_learning_rate = 1e-7;
     std::int64_t warm_up = 0;
+    Optimizer optimizer = Optimizer::adam;
     AdamConfig adam = {};  ///< without weight decay, which would reach what is not trained too
     double average_decay = 0.999;
     double largest_gradient = 0;  ///< the norm that gradients are scaled down to; 0: as they are
@@ -63,15 +65,16 @@ inline std::string facts_of(const TrainerConfig& c, const std::vector<TrainingCl
     static constexpr const char* losses[] = {"charbonnier", "l1", "mse"};
     const ClipSamplerConfig& s = c.samples;
     const MotionConfig& m = s.motion;
-    std::string facts = text(
-        "frames ", s.frames, "\nheight ", s.height, "\nwidth ", s.width, "\ndegradation ",
-        s.degradation == Degradation::bicubic ? "bicubic" : "blur", "\nsymmetries ", s.symmetries, "\nreverse_time ",
-        s.reverse_time, "\nmotion ", m.max_speed, ' ', m.max_acceleration, ' ', m.max_zoom_change, ' ', m.max_rotation,
-        ' ', m.min_zoom, ' ', m.max_zoom, ' ', m.object_probability, ' ', m.min_object, ' ', m.max_object,
-        "\niterations ", c.iterations, "\nbatch ", c.batch, "\nlearning_rate ", c.learning_rate,
-        "\nleast_learning_rate ", c.least_learning_rate, "\nwarm_up ", c.warm_up, "\nadam ", c.adam.beta1, ' ',
-        c.adam.beta2, ' ', c.adam.eps, "\naverage_decay ", c.average_decay, "\nlargest_gradient ", c.largest_gradient,
-        "\nloss ", losses[int(c.loss)], "\nsparsity ", c.sparsity, "\ndrop_path ", c.drop_path, '\n');
+    std::string facts =
+        text("frames ", s.frames, "\nheight ", s.height, "\nwidth ", s.width, "\ndegradation ",
+             s.degradation == Degradation::bicubic ? "bicubic" : "blur", "\nsymmetries ", s.symmetries,
+             "\nreverse_time ", s.reverse_time, "\nmotion ", m.max_speed, ' ', m.max_acceleration, ' ',
+             m.max_zoom_change, ' ', m.max_rotation, ' ', m.min_zoom, ' ', m.max_zoom, ' ', m.object_probability, ' ',
+             m.min_object, ' ', m.max_object, "\niterations ", c.iterations, "\nbatch ", c.batch, "\nlearning_rate ",
+             c.learning_rate, "\nleast_learning_rate ", c.least_learning_rate, "\nwarm_up ", c.warm_up, "\noptimizer ",
+             c.optimizer == Optimizer::muon ? "muon" : "adam", "\nadam ", c.adam.beta1, ' ', c.adam.beta2, ' ',
+             c.adam.eps, "\naverage_decay ", c.average_decay, "\nlargest_gradient ", c.largest_gradient, "\nloss ",
+             losses[int(c.loss)], "\nsparsity ", c.sparsity, "\ndrop_path ", c.drop_path, '\n');
     for (const TrainingClip& source : clips)
         facts += text("clip ", source.clip.name, ", ", source.clip.frames, " frames of ", source.clip.width, " x ",
                       source.clip.height, ", weight ", source.weight, '\n');
@@ -129,7 +132,7 @@ public:
           model_(cpu_),
           averaged_(cpu_),
           gradients_(model_.flat().extent(0)),
-          adam_(model_.flat().size(), config.adam),
+          optimizer_(model_.flat().size(), matrices(), {.adam = config.adam}),
           average_(initialized(), config.average_decay) {
         const int lanes = std::min(config.threads, config.batch);
         for (int i = 0; i < lanes; ++i) lanes_.emplace_back(config, config.threads / lanes, model_.flat());
@@ -153,7 +156,7 @@ public:
         done.gradient_norm = config_.largest_gradient > 0 ? clip_norm(cpu_, gradients, config_.largest_gradient)
                                                           : norm<float>(cpu_, gradients);
         if (!std::isfinite(done.loss) || !std::isfinite(done.gradient_norm)) fail(done);
-        adam_.step(cpu_, model_.flat(), gradients, done.learning_rate);
+        optimizer_.step(cpu_, model_.flat(), gradients, done.learning_rate);
         average_.update(cpu_, model_.flat());
         ++iteration_;
         return done;
@@ -204,7 +207,7 @@ public:
         };
         detail::check_facts(path.string(), with_seed(progress.seed, progress.config), with_seed(config_.seed, facts()));
         iteration_ = progress.iteration;
-        adam_.set_steps(iteration_);
+        optimizer_.set_steps(iteration_);
         last_saved_ = path.string();
     }
 
@@ -232,9 +235,14 @@ private:
         return model_.flat();
     }
 
+    std::vector<WeightMatrix> matrices() const {
+        if (config_.optimizer == Optimizer::adam) return {};
+        return weight_matrices(std::as_const(*averaged_));
+    }
+
     std::string facts() const { return detail::facts_of(config_, samples_.clips()); }
     TrainingBuffers buffers() {
-        return {model_.flat(), average_.parameters(), adam_.first_moment(), adam_.second_moment()};
+        return {model_.flat(), average_.parameters(), optimizer_.first_moment(), optimizer_.second_moment()};
     }
     CosineSchedule schedule() const {
         return {config_.learning_rate, config_.least_learning_rate, config_.iterations, config_.warm_up};
@@ -344,7 +352,7 @@ private:
     Network<Model> averaged_;  ///< memory for the averaged parameters when they run
     std::deque<Lane> lanes_;   ///< one or more; what lies in a deque stays where it is
     Tensor<float, 1> gradients_;
-    Adam<float> adam_;
+    Muon<float> optimizer_;
     MovingAverage<float> average_;
     std::int64_t iteration_ = 0;
     std::string last_saved_;
