@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstring>
 #include <new>
+#include <utility>
 #include <vector>
 
 namespace mia {
@@ -19,19 +20,30 @@ enum class ScratchFill {
     nan       ///< bytes 0xff, NaN for every float: a read of what was never written shows
 };
 
+/// Where an arena's blocks come from.
+struct HostMemory {
+    std::byte* allocate(std::size_t bytes) {
+        return static_cast<std::byte*>(::operator new(bytes, std::align_val_t(cache_line)));
+    }
+    void free(std::byte* p) { AlignedDelete{}(p); }
+    void fill(std::byte* p, std::size_t bytes) { std::memset(p, 0xff, bytes); }
+};
+
 /// Memory for one call, taken and given back like a stack. It grows when it must and then keeps what it has: a second
 /// pass over the same work allocates nothing. One thread at a time.
-class Arena {
+template <class Memory>
+class BasicArena {
 public:
     struct Mark {
         std::size_t block = 0, used = 0;
     };
 
-    explicit Arena(ScratchFill fill = ScratchFill::nothing) : fill_(fill) {}
-    Arena(const Arena&) = delete;
-    Arena& operator=(const Arena&) = delete;
-    ~Arena() {
-        for (const Block& block : blocks_) AlignedDelete{}(block.data);
+    explicit BasicArena(ScratchFill fill = ScratchFill::nothing, Memory memory = {})
+        : fill_(fill), memory_(std::move(memory)) {}
+    BasicArena(const BasicArena&) = delete;
+    BasicArena& operator=(const BasicArena&) = delete;
+    ~BasicArena() {
+        for (const Block& block : blocks_) memory_.free(block.data);
     }
 
     /// `bytes` bytes, aligned to a cache line, until the next release of an earlier mark.
@@ -46,7 +58,7 @@ public:
         at_.used += bytes;
         in_use_ += bytes;
         peak_ = std::max(peak_, in_use_);
-        if (fill_ == ScratchFill::nan) std::memset(p, 0xff, bytes);
+        if (fill_ == ScratchFill::nan) memory_.fill(p, bytes);
         return p;
     }
 
@@ -64,7 +76,7 @@ public:
             std::size_t all = 0;
             for (const Block& block : blocks_) {
                 all += block.bytes;
-                AlignedDelete{}(block.data);
+                memory_.free(block.data);
             }
             blocks_.clear();
             at_ = {};
@@ -78,7 +90,7 @@ public:
         std::size_t all = 0;
         for (const Block& block : blocks_) all += block.bytes;
         if (in_use_ > 0 || (blocks_.size() <= 1 && all >= bytes)) return;
-        for (const Block& block : blocks_) AlignedDelete{}(block.data);
+        for (const Block& block : blocks_) memory_.free(block.data);
         blocks_.clear();
         at_ = {};
         grow(std::max(all, bytes));
@@ -94,13 +106,15 @@ private:
     void grow(std::size_t bytes) {
         bytes = std::max(bytes, std::size_t(64) << 10);
         blocks_.reserve(blocks_.size() + 1);
-        blocks_.push_back({static_cast<std::byte*>(::operator new(bytes, std::align_val_t(cache_line))), bytes});
+        blocks_.push_back({memory_.allocate(bytes), bytes});
     }
 
     ScratchFill fill_;
+    Memory memory_;
     std::vector<Block> blocks_;
     Mark at_;
     std::size_t in_use_ = 0, peak_ = 0;
 };
+using Arena = BasicArena<HostMemory>;
 
 }  // namespace mia

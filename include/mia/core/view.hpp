@@ -66,8 +66,11 @@ struct View {
         return {data, {int(to)...}};
     }
 
-    MIA_HOST_DEVICE constexpr operator View<const T, Rank>() const requires(!std::is_const_v<T>) {
-        View<const T, Rank> other;
+    /// To a view of const elements. (A template, or nvcc warns where T is const already.)
+    template <class U>
+    MIA_HOST_DEVICE constexpr operator View<U, Rank>() const
+        requires(std::is_same_v<U, const T> && !std::is_const_v<T>) {
+        View<U, Rank> other;
         other.data = data;
         for (int axis = 0; axis < Rank; ++axis) other.extents[axis] = extents[axis];
         return other;
