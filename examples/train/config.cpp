@@ -156,6 +156,9 @@ TrainConfig read_config(const std::filesystem::path& path) {
     members.read("learning_rate", trainer.learning_rate, 0, any);
     members.read("least_learning_rate", trainer.least_learning_rate, 0, any);
     members.read("warm_up", trainer.warm_up, 0);
+    members.read("mask", trainer.mask, {"trained", "off", "by hand"});
+    members.read("mask_threshold", trainer.mask_threshold, 0, any);
+    members.read("sparsity", trainer.sparsity, 0, any);
     members.read("optimizer", trainer.optimizer, {"adam", "muon"});
     members.read("beta1", trainer.adam.beta1, 0, 1);
     members.read("beta2", trainer.adam.beta2, 0, 1);

@@ -186,7 +186,7 @@ TEST(LoadParameters, AnUnusedMaskIsRefusedUnlessTheCallerKnows) {
     const File official_file = official(96, 6, {6}, true);  // the dictionary looks into it
     const StateDict file = official_file.dict();
     EXPECT_THAT(refusal<TinyUnmasked>(file), HasSubstr("attn.predmask.rnn.weight': unexpected"));
-    EXPECT_EQ(refusal<TinyUnmasked>(file, {.prefix = "", .unused_mask = UnusedMask::ignore}), "loaded");
+    EXPECT_EQ(refusal<TinyUnmasked>(file, {.prefix = "", .mask = MaskTensors::optional}), "loaded");
     EXPECT_THAT(refusal<MiaVsrTiny<>>(official(96, 6, {6}, false).dict()),
                 HasSubstr("attn.predmask.rnn.weight: missing"));
 }

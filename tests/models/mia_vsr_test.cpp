@@ -75,9 +75,8 @@ struct GoldenRun {
     Recorder probe;
 
     explicit GoldenRun(int threads, MaskKind mask = MaskKind::learned) : cpu(threads, ScratchFill::nan) {
-        load_parameters(
-            *model, Golden("e2e_weights").file(),
-            {.prefix = "", .unused_mask = mask == MaskKind::none ? UnusedMask::ignore : UnusedMask::refuse});
+        load_parameters(*model, Golden("e2e_weights").file(),
+                        {.prefix = "", .mask = mask == MaskKind::none ? MaskTensors::optional : MaskTensors::strict});
         prepare(cpu, *model);
     }
     void forward(const Tensor<float, 4>& lqs) {

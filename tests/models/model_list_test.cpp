@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -26,9 +27,7 @@ TEST(Summary, CountsWhatTheSpecificationSays) {
 }
 
 // Not shipped_models: the programs compile those, and their own checks open them.
-constexpr std::tuple models{
-    NamedModel<MiaVsrTiny<>>{"tiny"}, NamedModel<MiaVsrLite<>>{"lite"},
-    NamedModel<MiaVsr<with_mask(mia_vsr_lite, MaskKind::threshold), Cpu, LiteParts>>{"lite, mask by hand"}};
+constexpr std::tuple models{NamedModel<MiaVsrTiny<>>{"tiny"}, NamedModel<MiaVsrLite<>>{"lite"}};
 
 std::unique_ptr<AnyModel> lite(ModelOptions options = {.threads = 2}) {
     return open_model(read_safetensors(MIA_MODELS "/mia_lite.safetensors"), options, models);
@@ -49,7 +48,7 @@ Tensor<float, 4> moving_clip(int T, int H, int W, int speed = 1) {
 TEST(OpenModel, KnowsTheSmallModelByItsFile) {
     const auto model = lite();
     EXPECT_EQ(model->name(), "lite");
-    EXPECT_NE(model->summary(8, 8).find("158912"), std::string::npos);
+    EXPECT_NE(model->summary(8, 8).find("159176"), std::string::npos);
     Tensor<float, 4> clip(1, 5, 3, 3), out(1, 20, 12, 3);
     std::fill(clip.data(), clip.data() + clip.size(), 0.5f);
     model->forward(clip, out);
@@ -115,6 +114,7 @@ TEST(RunningModel, SharesOutTimeAndWorkAmongItsModules) {
     using OnCount = MiaVsrLite<Count>;
     Count setup, count;
     Network<OnCount, Count> counted(setup);
+    set_mask_use(*counted, MaskUse::off);  // the file has none
     prepare(setup, *counted);
     OnCount::State state;
     counted->forward(count, count.scratch(T, H, W, 3), count.scratch(T, 4 * H, 4 * W, 3), state);
@@ -197,6 +197,37 @@ TEST(RunningModel, AMaskByHandSkipsStillPictures) {
     EXPECT_EQ(every->skipped_share(), 0);
     lite()->forward(moving_clip(5, 24, 40), all);
     EXPECT_TRUE(std::equal(out.data(), out.data() + out.size(), all.data()));
+}
+
+TEST(RunningModel, AMaskInTheWeightsIsUsedUnlessItIsOff) {
+    Cpu cpu;
+    Network<MiaVsrLite<>> network(cpu);
+    load_parameters(*network, read_safetensors(MIA_MODELS "/mia_lite.safetensors"),
+                    {.prefix = "", .mask = MaskTensors::optional});
+    for_each_parameter(*network, [](const std::string& name, const auto& p) {
+        if (name.ends_with("rnn.weight")) std::fill(p.data, p.data + p.size, 1.f / float(p.size));
+        if (name.ends_with("rnn.bias")) *p.data = -0.1f;
+    });
+    const std::string path = testing::TempDir() + "lite_with_mask.safetensors";
+    std::filesystem::remove(path);
+    save_parameters(*network, path, model_metadata<MiaVsrLite<>>());
+    const StateDict file = read_safetensors(path);
+    const auto clip = moving_clip(4, 24, 40);
+    const auto run = [&](const StateDict& weights, MaskUse mask) {
+        const auto model = open_model(weights, {.threads = 2, .mask = mask, .threshold = 0.02f}, models);
+        std::vector<float> out(std::size_t(4 * 96 * 160 * 3));
+        model->forward(clip, {out.data(), {4, 96, 160, 3}});
+        return std::tuple{out, model->skipped_share(), model->memory_bytes(4, 24, 40)};
+    };
+    const auto without = read_safetensors(MIA_MODELS "/mia_lite.safetensors");
+    const auto plain = run(without, MaskUse::as_trained);
+    EXPECT_EQ(run(file, MaskUse::off), plain);
+    EXPECT_EQ(run(without, MaskUse::off), plain);
+    const auto trained = run(file, MaskUse::as_trained), by_hand = run(file, MaskUse::by_hand);
+    EXPECT_EQ(by_hand, run(without, MaskUse::by_hand));
+    EXPECT_GT(std::get<1>(trained), 0);
+    EXPECT_GT(std::get<2>(trained), std::get<2>(plain)) << "the state";
+    EXPECT_TRUE(std::get<0>(trained) != std::get<0>(by_hand));
 }
 
 TEST(RunningModel, WithItsOwnFlowsGivenTheNumbersAreTheSame) {

@@ -167,7 +167,7 @@ TEST(PropagateGolden, OfficialUnmaskedFileAsItIs) {
     const auto clip = test::Golden("e2e_mia")("lqs");
     Cpu cpu(2, ScratchFill::nan);
     Network<LiteralIia> model(cpu);
-    load_parameters(*model, test::Golden("e2e_weights").file(), {.prefix = "", .unused_mask = UnusedMask::ignore});
+    load_parameters(*model, test::Golden("e2e_weights").file(), {.prefix = "", .mask = MaskTensors::optional});
     prepare(cpu, *model);
     Tensor<float, 4> lqs(T, H, W, 3), out(T, 4 * H, 4 * W, 3);
     for (int t = 0; t < T; ++t) {

@@ -92,7 +92,7 @@ void run_golden(const std::string& file, Shift shift, int frames, MaskKind mask,
     } else {
         load_parameters(
             *block, golden.file(),
-            {.prefix = "param.", .unused_mask = mask == MaskKind::none ? UnusedMask::ignore : UnusedMask::refuse});
+            {.prefix = "param.", .mask = mask == MaskKind::none ? MaskTensors::optional : MaskTensors::strict});
     }
     prepare(cpu, *block);
 

@@ -120,6 +120,40 @@ TEST_F(TrainerTest, ThreadsAndCheckpointsChangeNoByte) {
     EXPECT_EQ(run(with_checkpoints, 3), one);
 }
 
+TEST_F(TrainerTest, WithItsMaskOffAModelIsTrainedAndSavedAsOneWithoutAMask) {
+    const TrainerConfig c = with([](auto& c) { c.mask = MaskUse::off; });
+    ToyTrainer trainer(clips(), c);
+    const auto start = numbers(trainer.parameters());
+    run(trainer, 3);
+    const auto end = numbers(trainer.parameters());
+    const auto path = folder / "weights.safetensors";
+    trainer.save_weights(path);
+    const StateDict file = read_safetensors(path);
+    EXPECT_EQ(file.metadata().at("mask"), "none");
+
+    std::size_t at = 0, masks = 0;
+    Cpu cpu;
+    Network<Toy> network(cpu);
+    for_each_parameter(std::as_const(*network), [&](const std::string& name, const auto& p) {
+        const bool is_of_mask = name.find("predmask") != std::string::npos;
+        masks += is_of_mask;
+        EXPECT_EQ(std::equal(start.begin() + std::ptrdiff_t(at), start.begin() + std::ptrdiff_t(at) + p.size,
+                             end.begin() + std::ptrdiff_t(at)),
+                  is_of_mask)
+            << name;
+        EXPECT_EQ(file.find(name) == nullptr, is_of_mask) << name;
+        at += std::size_t(p.size);
+    });
+    EXPECT_EQ(masks, 8u);  // weight and bias, two blocks, two branches
+
+    // The paper's second stage: the mask is trained from these.
+    ToyTrainer second(clips(), config());
+    second.start_from(file);
+    second.step();
+    second.save_weights(folder / "masked.safetensors");
+    EXPECT_EQ(read_safetensors(folder / "masked.safetensors").metadata().at("mask"), "learned");
+}
+
 TEST_F(TrainerTest, ABatchIsTheMeanOfItsSamples) {
     // So large an eps, and no momentum, make a step of Adam the gradient.
     const auto set = [](int batch) {

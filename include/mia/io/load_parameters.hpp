@@ -9,15 +9,16 @@
 
 namespace mia {
 
-/// What to do with a mask predictor in the file when the model has no mask.
-enum class UnusedMask {
-    refuse,
-    ignore  ///< unmasked files of the official code may hold an unused one
+/// Whether file and model must agree on mask predictors.
+enum class MaskTensors {
+    strict,
+    optional  ///< the file may hold some that the model has not (unmasked files of the official code do), and the other
+              ///< way round: the model's keep their values, for a mask that is off or yet to be trained
 };
 
 struct LoadOptions {
     std::string prefix;  ///< of the names in the file: "params." loads "params.conv_first.weight" as conv_first.weight
-    UnusedMask unused_mask = UnusedMask::refuse;
+    MaskTensors mask = MaskTensors::strict;
 };
 
 namespace detail {
@@ -37,8 +38,10 @@ inline constexpr UnusedTensor unused_tensors[] = {
     {".conv_before_upsample.bias", "the same"},
 };
 
-inline bool is_unused(const std::string& name, UnusedMask mask) {
-    if (mask == UnusedMask::ignore && name.find("attn.predmask.rnn.") != std::string::npos) return true;
+inline bool is_of_mask(const std::string& name) { return name.find("attn.predmask.") != std::string::npos; }
+
+inline bool is_unused(const std::string& name, MaskTensors mask) {
+    if (mask == MaskTensors::optional && is_of_mask(name)) return true;
     if (!name.starts_with("patch_align.")) return false;
     for (const UnusedTensor& unused : unused_tensors)
         if (name.ends_with(unused.ending)) return true;
@@ -61,7 +64,9 @@ void load_parameters(M& module, const StateDict& file, const LoadOptions& option
         const TensorEntry* entry = file.find(options.prefix + name);
         const std::vector<std::int64_t> shape(parameter.shape.begin(), parameter.shape.end());
         if (!entry) {
-            if (parameter.is_trained) problems.push_back(text(name, ": missing; model ", shape_text(shape)));
+            const bool may_lack = options.mask == MaskTensors::optional && detail::is_of_mask(name);
+            if (parameter.is_trained && !may_lack)
+                problems.push_back(text(name, ": missing; model ", shape_text(shape)));
         } else if (entry->shape != shape) {
             misshapen = true;
             problems.push_back(text(name, ": file ", shape_text(entry->shape), ", model ", shape_text(shape)));
@@ -70,7 +75,7 @@ void load_parameters(M& module, const StateDict& file, const LoadOptions& option
     for (const TensorEntry& entry : file.entries()) {
         if (!entry.name.starts_with(options.prefix)) continue;
         const std::string name = entry.name.substr(options.prefix.size());
-        if (!known.contains(name) && !detail::is_unused(name, options.unused_mask))
+        if (!known.contains(name) && !detail::is_unused(name, options.mask))
             problems.push_back(text(detail::printable(name), ": unexpected; file ", shape_text(entry.shape)));
     }
     if (!problems.empty()) {
@@ -92,12 +97,14 @@ void load_parameters(M& module, const StateDict& file, const LoadOptions& option
     });
 }
 
-/// Writes a module's parameters and buffers under their official names; the file appears only when it is whole.
+/// Writes a module's parameters and buffers under their official names, mask predictors only where `with_mask`; the
+/// file appears only when it is whole.
 template <class M>
 void save_parameters(const M& module, const std::filesystem::path& path,
-                     const std::map<std::string, std::string>& metadata = {}) {
+                     const std::map<std::string, std::string>& metadata = {}, bool with_mask = true) {
     std::vector<TensorToWrite> tensors;
     for_each_parameter(module, [&](const std::string& name, const ParameterRef<const float>& parameter) {
+        if (!with_mask && detail::is_of_mask(name)) return;
         tensors.push_back({name, {parameter.shape.begin(), parameter.shape.end()}, parameter.data});
     });
     write_safetensors(path, tensors, metadata);

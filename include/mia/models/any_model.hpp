@@ -8,21 +8,17 @@
 #include "mia/core/view.hpp"
 #include "mia/models/clip_flows.hpp"
 #include "mia/models/statistics.hpp"
+#include "mia/nn/mask_predictor.hpp"
 
 namespace mia {
 
-/// What decides which tokens are skipped.
-enum class MaskUse {
-    as_trained,  ///< the weights' mask predictor, if they have one
-    off,         ///< no token is skipped; for official files that hold a mask nobody trained
-    by_hand      ///< ModelOptions::threshold; for weights without a mask
-};
-
 struct ModelOptions {
     int threads = 1;
+    /// as_trained: by the weights' mask predictor, if they have one. off: for official files that hold a mask nobody
+    /// trained.
     MaskUse mask = MaskUse::as_trained;
-    float threshold =
-        0.2f;  ///< by_hand: a token is computed anew where its features change by this or more, on average
+    /// by_hand: a token is computed anew where its features change by this or more, on average.
+    float threshold = 0.2f;
 };
 
 /// Looks into a running model, and may end it by throwing. Override what you want to see; the views live until the call

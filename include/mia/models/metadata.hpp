@@ -26,10 +26,12 @@ inline std::string numbers(std::initializer_list<int> values) {
 }  // namespace detail
 
 /// What a weight file says of its model: every choice that is not plain from the tensors' names and shapes, and those
-/// that are, for people. All values are strings; lists are comma-separated.
+/// that are, for people. All values are strings; lists are comma-separated. with_mask: false for weights whose mask is
+/// not trained.
 template <class M>
-std::map<std::string, std::string> model_metadata() {
-    constexpr MiaVsrConfig c = M::config;
+std::map<std::string, std::string> model_metadata(bool with_mask = true) {
+    MiaVsrConfig c = M::config;
+    if (!with_mask) c.mask = {.kind = MaskKind::none};
     std::string depths, directions;
     for (int i = 0; i < c.depths.groups(); ++i) depths += (i > 0 ? "," : "") + std::to_string(c.depths.value[i]);
     for (int i = 0; i < c.directions.count; ++i) directions += (i > 0 ? "," : "") + c.directions.name(i);

@@ -296,7 +296,6 @@ inline constexpr MiaVsrConfig mia_vsr_lite{.embed_dim = 32,
                                            .num_heads = 2,
                                            .depths = {{2, 2}},
                                            .directions = directions(Direction::backward, Direction::forward),
-                                           .mask = {.kind = MaskKind::none},
                                            .mid_channels = 32};
 struct LiteParts : PublishedParts {
     template <class B>

@@ -25,37 +25,43 @@ struct NamedModel {
     const char* name;
 };
 
-/// The models that programs have compiled in: the published ones, with and without mask, and the small default, also
-/// with a mask set by hand.
-inline constexpr MiaVsrConfig with_mask(MiaVsrConfig config, MaskKind kind) {
-    config.mask = {.kind = kind};
-    return config;
-}
+/// The models that programs have compiled in: the published ones and the small default. Each has a mask, which is off
+/// for weights without one.
 inline constexpr std::tuple shipped_models{
     NamedModel<MiaVsrLite<>>{"mia_vsr_lite"},
-    NamedModel<MiaVsr<with_mask(mia_vsr_lite, MaskKind::threshold), Cpu, LiteParts>>{"mia_vsr_lite, mask by hand"},
     NamedModel<MiaVsrBase<>>{"mia_vsr_base"},
-    NamedModel<MiaVsr<with_mask(mia_vsr_base, MaskKind::none)>>{"mia_vsr_base without mask"},
     NamedModel<MiaVsrSmall<>>{"mia_vsr_small"},
-    NamedModel<MiaVsr<with_mask(mia_vsr_small, MaskKind::none)>>{"mia_vsr_small without mask"},
     NamedModel<MiaVsrTiny<>>{"mia_vsr_tiny"},
-    NamedModel<MiaVsr<with_mask(mia_vsr_tiny, MaskKind::none)>>{"mia_vsr_tiny without mask"},
 };
+
+namespace detail {
+
+/// What decides for weights of a file in model M.
+template <class M>
+MaskUse mask_use(const StateDict& file, const ModelOptions& options) {
+    if (options.mask != MaskUse::as_trained || M::config.mask.kind != MaskKind::learned) return options.mask;
+    const bool has_mask = std::ranges::any_of(file.entries(), [](const TensorEntry& e) { return is_of_mask(e.name); });
+    return has_mask ? MaskUse::as_trained : MaskUse::off;
+}
+
+inline MaskTensors mask_tensors(MaskUse use) {
+    return use == MaskUse::as_trained ? MaskTensors::strict : MaskTensors::optional;
+}
+
+}  // namespace detail
 
 /// A model of one type with its weights, backend and memory, as an AnyModel: for a Session or a program.
 template <class M>
 class RunningModel final : public AnyModel {
 public:
     RunningModel(std::string name, const StateDict& file, const ModelOptions& options)
-        : name_(std::move(name)), cpu_(options.threads), model_(cpu_) {
-        load_parameters(*model_, file,
-                        {.prefix = "",
-                         .unused_mask = options.mask == MaskUse::as_trained ? UnusedMask::refuse : UnusedMask::ignore});
-        if constexpr (M::config.mask.kind == MaskKind::threshold)
-            for_each_module(*model_, [&](const std::string&, auto& module) {
-                if constexpr (requires { module.set_threshold(options.threshold); })
-                    module.set_threshold(options.threshold);
-            });
+        : name_(std::move(name)),
+          cpu_(options.threads),
+          model_(cpu_),
+          mask_(detail::mask_use<M>(file, options)),
+          threshold_(options.threshold) {
+        load_parameters(*model_, file, {.prefix = "", .mask = detail::mask_tensors(mask_)});
+        set_mask_use(*model_, mask_, threshold_);
         prepare(cpu_, *model_);
     }
     std::string name() const override { return name_; }
@@ -224,6 +230,7 @@ private:
         using OnCount = typename M::template On<Count>;
         Count setup, count;
         Network<OnCount, Count> model(setup);
+        set_mask_use(*model, mask_, threshold_);
         prepare(setup, *model);
         const View<const float, 4> clip{nullptr, {run.frames, run.height, run.width, 3}};
         const View<float, 4> out{nullptr, {run.results, M::scale * run.height, M::scale * run.width, 3}};
@@ -255,6 +262,8 @@ private:
     std::string name_;
     Cpu cpu_;
     Network<M> model_;
+    MaskUse mask_;
+    float threshold_;
     typename M::State state_;
     decltype(stream_type<M>()) stream_;
     std::optional<ModuleClock> clock_;
@@ -267,14 +276,13 @@ namespace detail {
 /// Whether the file's tensors and metadata are those of the model.
 template <class M>
 bool fits(const StateDict& file, const ModelOptions& options) {
-    constexpr MaskKind mask = M::config.mask.kind;
-    if (options.mask == MaskUse::off && mask != MaskKind::none) return false;
-    if ((options.mask == MaskUse::by_hand) != (mask == MaskKind::threshold)) return false;
+    const MaskUse use = mask_use<M>(file, options);
+    if (use == MaskUse::by_hand && M::config.mask.kind == MaskKind::none) return false;
     const auto own = model_metadata<M>();
     for (const auto& [key, value] : file.metadata()) {
-        const bool is_mask = key.starts_with("mask");
+        if (use != MaskUse::as_trained && key.starts_with("mask")) continue;
         const auto at = own.find(key);
-        if (at != own.end() && at->second != value && !(is_mask && options.mask != MaskUse::as_trained)) return false;
+        if (at != own.end() && at->second != value) return false;
     }
     const auto shapes = std::make_unique<const M>();  // unbound: names and shapes are all that is asked
     std::set<std::string> known;
@@ -282,10 +290,11 @@ bool fits(const StateDict& file, const ModelOptions& options) {
     for_each_parameter(*shapes, [&](const std::string& name, const auto& parameter) {
         known.insert(name);
         const TensorEntry* entry = file.find(name);
-        fit &= entry ? std::ranges::equal(entry->shape, parameter.shape) : !parameter.is_trained;
+        const bool may_lack = !parameter.is_trained || (use != MaskUse::as_trained && is_of_mask(name));
+        fit &= entry ? std::ranges::equal(entry->shape, parameter.shape) : may_lack;
     });
-    const UnusedMask unused = options.mask == MaskUse::as_trained ? UnusedMask::refuse : UnusedMask::ignore;
-    for (const TensorEntry& entry : file.entries()) fit &= known.contains(entry.name) || is_unused(entry.name, unused);
+    for (const TensorEntry& entry : file.entries())
+        fit &= known.contains(entry.name) || is_unused(entry.name, mask_tensors(use));
     return fit;
 }
 
@@ -339,8 +348,7 @@ std::unique_ptr<AnyModel> open_model(const StateDict& file, const ModelOptions& 
             "\nUse a file of one of these models; for one of your own, give open_model a list with its type",
             options.mask == MaskUse::as_trained
                 ? "; if the file holds a mask that was never trained, switch the mask off."
-            : options.mask == MaskUse::by_hand ? "; a mask set by hand is there for mia_vsr_lite only."
-                                               : ".");
+                : ".");
     return found;
 }
 

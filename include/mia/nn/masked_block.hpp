@@ -63,6 +63,7 @@ public:
     template <class Probe = NoProbe>
     void forward(B& backend, Shift shift, View<const Scalar, 4> x, View<const Scalar, 4> cond, Reuse reuse,
                  State& state, View<Scalar, 4> y, Probe&& probe = {}, float depth = 0) const {
+        if (mask_.is_off()) reuse = Reuse::none;
         check(x, cond, reuse, state, y);
         if constexpr (is_fused)
             forward_fused(backend, shift, x, cond, reuse, state, y, probe);
@@ -75,9 +76,9 @@ public:
         if constexpr (is_fused) {
             constexpr BlockShape shape{dim, C.attention.num_heads, dim * C.mlp_ratio, C.attention.window,
                                        condition_frames};
-            constexpr BlockMask mask = C.mask.kind == MaskKind::none      ? BlockMask::none
-                                       : C.mask.kind == MaskKind::learned ? BlockMask::learned
-                                                                          : BlockMask::threshold;
+            const BlockMask mask = mask_.is_off()       ? BlockMask::none
+                                   : mask_.is_learned() ? BlockMask::learned
+                                                        : BlockMask::threshold;
             pack_block(backend, shape,
                        BlockParameters<Scalar>{.norm1_weight = norm1_.weight(),
                                                .norm1_bias = norm1_.bias(),

@@ -42,7 +42,10 @@ struct TrainerConfig {
     double average_decay = 0.999;
     double largest_gradient = 0;  ///< the norm that gradients are scaled down to; 0: as they are
     PixelLoss loss = PixelLoss::charbonnier;
-    double sparsity = sparsity_weight;  ///< of the masks' loss; matters for models with a trained mask only
+    /// Of models that have a mask. The paper trains with the mask off, then goes on from those weights with it on.
+    MaskUse mask = MaskUse::as_trained;
+    double mask_threshold = MaskConfig{}.threshold;  ///< by_hand
+    double sparsity = sparsity_weight;               ///< of the loss of a mask that is trained
     float drop_path = 0.1f;
     bool checkpoint = false;  ///< see TapeConfig
     std::uint64_t seed = 1;   ///< of parameters, samples and noise
@@ -63,6 +66,7 @@ namespace detail {
 /// One fact a line: what decides the result of a run, but for the seed.
 inline std::string facts_of(const TrainerConfig& c, const std::vector<TrainingClip>& clips) {
     static constexpr const char* losses[] = {"charbonnier", "l1", "mse"};
+    static constexpr const char* masks[] = {"trained", "off", "by hand"};
     const ClipSamplerConfig& s = c.samples;
     const MotionConfig& m = s.motion;
     std::string facts =
@@ -74,7 +78,8 @@ inline std::string facts_of(const TrainerConfig& c, const std::vector<TrainingCl
              c.learning_rate, "\nleast_learning_rate ", c.least_learning_rate, "\nwarm_up ", c.warm_up, "\noptimizer ",
              c.optimizer == Optimizer::muon ? "muon" : "adam", "\nadam ", c.adam.beta1, ' ', c.adam.beta2, ' ',
              c.adam.eps, "\naverage_decay ", c.average_decay, "\nlargest_gradient ", c.largest_gradient, "\nloss ",
-             losses[int(c.loss)], "\nsparsity ", c.sparsity, "\ndrop_path ", c.drop_path, '\n');
+             losses[int(c.loss)], "\nmask ", masks[int(c.mask)], ' ', c.mask_threshold, "\nsparsity ", c.sparsity,
+             "\ndrop_path ", c.drop_path, '\n');
     for (const TrainingClip& source : clips)
         facts += text("clip ", source.clip.name, ", ", source.clip.frames, " frames of ", source.clip.width, " x ",
                       source.clip.height, ", weight ", source.weight, '\n');
@@ -134,6 +139,8 @@ public:
           gradients_(model_.flat().extent(0)),
           optimizer_(model_.flat().size(), matrices(), {.adam = config.adam}),
           average_(initialized(), config.average_decay) {
+        set_mask_use(*model_, config.mask, float(config.mask_threshold));
+        set_mask_use(*averaged_, config.mask, float(config.mask_threshold));
         const int lanes = std::min(config.threads, config.batch);
         for (int i = 0; i < lanes; ++i) lanes_.emplace_back(config, config.threads / lanes, model_.flat());
     }
@@ -183,12 +190,12 @@ public:
         return sum / T;
     }
 
-    /// Begins with these weights instead, by name and shape. Error after the first iteration, and as of
-    /// load_parameters.
+    /// Begins with these weights instead, by name and shape; what they lack of a mask stays as of initialize(). Error
+    /// after the first iteration, and as of load_parameters.
     void start_from(const StateDict& weights) {
         require(iteration_ == 0, "Trainer: ", iteration_,
                 " iterations are done; weights to start from come before the first. Begin a new run.");
-        load_parameters(*model_, weights);
+        load_parameters(*model_, weights, {.prefix = "", .mask = MaskTensors::optional});
         average_ = MovingAverage<float>(model_.flat(), config_.average_decay);
     }
 
@@ -211,11 +218,13 @@ public:
         last_saved_ = path.string();
     }
 
-    /// Writes the averaged parameters with what the model is, and `more` facts, for programs that run the model.
+    /// Writes the averaged parameters with what the model is, and `more` facts, for programs that run the model; a
+    /// mask's only when it was trained.
     void save_weights(const std::filesystem::path& path, const std::map<std::string, std::string>& more = {}) {
-        auto metadata = model_metadata<Model>();
+        const bool with_mask = config_.mask == MaskUse::as_trained;
+        auto metadata = model_metadata<Model>(with_mask);
         metadata.insert(more.begin(), more.end());
-        save_parameters(*averaged(), path, metadata);
+        save_parameters(*averaged(), path, metadata, with_mask);
     }
 
     /// As they are now, and averaged; in the order of the model's walk. To be written to by who knows what he does.
@@ -302,7 +311,7 @@ private:
         const auto out = tape.scratch(hr.extent(0), hr.extent(1), hr.extent(2), 3);
         std::as_const(*model_).forward(tape, lr, out);
         lane.loss = pixel_loss(tape, out, hr, weight);
-        if constexpr (Model::config.mask.kind == MaskKind::learned)
+        if (Model::config.mask.kind == MaskKind::learned && config_.mask == MaskUse::as_trained)
             lane.loss += sparsity_loss(tape, weight * config_.sparsity);
         tape.backward();
     }
