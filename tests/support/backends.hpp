@@ -1,0 +1,99 @@
+#pragma once
+#include <gtest/gtest.h>
+
+#include <array>
+#include <vector>
+
+#include "mia/core/cpu.hpp"
+#include "mia/core/transfer.hpp"
+#include "reference/numbers.hpp"
+#ifdef MIA_TEST_CUDA
+#include "mia/cuda.cuh"
+#endif
+
+/// What test bodies are typed over. The same text is compiled for Cpu, with MIA_TEST_CUDA against the emulator, and by
+/// nvcc (docs/cuda.md).
+namespace mia::test {
+
+#ifdef MIA_TEST_CUDA
+using Backends = testing::Types<Cuda>;
+using FloatBackends = testing::Types<Cuda>;
+#else
+using Backends = testing::Types<Cpu, BasicCpu<double> >;
+using FloatBackends = testing::Types<Cpu>;
+#endif
+
+/// A backend that shows a read of scratch that was not written. `threads` is for those that have any.
+template <class B>
+B make_backend(int threads = 2) requires(B::memory_is_host) {
+    return B(threads, ScratchFill::nan);
+}
+#ifdef MIA_TEST_CUDA
+template <class B>
+B make_backend(int = 2) requires(!B::memory_is_host) {
+    return B(ScratchBlocks::separate);
+}
+#endif
+/// Numbers of threads that a result must not depend on.
+template <class B>
+std::vector<int> thread_counts() {
+    if constexpr (B::memory_is_host)
+        return {1, 2, 3};
+    else
+        return {1};
+}
+
+/// An array in a backend's memory, filled from the host and read back.
+template <class B, class U, int Rank>
+class Placed {
+public:
+    /// Holds `values`.
+    Placed(B& backend, const std::vector<U>& values, const std::array<int, Rank>& extents)
+        : Placed(backend, extents, Fill::none) {
+        upload(backend, View<const U, 1>{values.data(), {int(values.size())}}, flat());
+        synchronize(backend);
+    }
+    /// Holds what no op wrote yet: NaN, or memory that the emulator knows as such.
+    Placed(B& backend, const std::array<int, Rank>& extents) : Placed(backend, extents, Fill::nan) {}
+
+    View<U, Rank> view() { return tensor_.view(); }
+    operator View<U, Rank>() { return tensor_.view(); }
+    operator View<const U, Rank>() const { return tensor_.view(); }
+    std::vector<U> values() const {
+        std::vector<U> all(static_cast<std::size_t>(tensor_.size()));
+        download(*backend_, View<const U, 1>{tensor_.data(), {int(tensor_.size())}},
+                 View<U, 1>{all.data(), {int(all.size())}});
+        synchronize(*backend_);
+        return all;
+    }
+
+private:
+    enum class Fill { none, nan };
+    Placed(B& backend, const std::array<int, Rank>& extents, Fill fill) : backend_(&backend) {
+        std::apply([&](auto... e) { tensor_.resize(backend, e...); }, extents);
+        if constexpr (B::memory_is_host)
+            if (fill == Fill::nan) std::fill(tensor_.data(), tensor_.data() + tensor_.size(), nothing());
+    }
+    static U nothing() {
+        if constexpr (std::numeric_limits<U>::has_quiet_NaN) return std::numeric_limits<U>::quiet_NaN();
+        return U(-1);
+    }
+    View<U, 1> flat() { return {tensor_.data(), {int(tensor_.size())}}; }
+
+    B* backend_;
+    Tensor<U, Rank, B> tensor_;
+};
+
+/// `numbers` in the backend's element type.
+template <int Rank, class B, class Number>
+auto place(B& backend, const std::vector<Number>& numbers, const std::array<int, Rank>& extents) {
+    using T = typename B::Scalar;
+    return Placed<B, T, Rank>(backend, std::vector<T>(numbers.begin(), numbers.end()), extents);
+}
+/// The result of an op, not written yet.
+template <int Rank, class B>
+auto place(B& backend, const std::array<int, Rank>& extents) {
+    return Placed<B, typename B::Scalar, Rank>(backend, extents);
+}
+
+}  // namespace mia::test
