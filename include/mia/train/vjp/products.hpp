@@ -87,6 +87,13 @@ template <class T>
 MIA_INLINE simd::Vec<T> load_some(const T* p, int count) {
     return count == simd::lanes<T> ? simd::load(p) : simd::load_first(p, count);
 }
+template <class T>
+MIA_INLINE void store_some(T* p, simd::Vec<T> v, int count) {
+    if (count == simd::lanes<T>)
+        simd::store<T>(p, v);
+    else
+        simd::store_first<T>(p, v, count);
+}
 
 /// d += g.
 template <class T>

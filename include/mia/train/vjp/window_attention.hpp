@@ -6,6 +6,7 @@
 // With P = softmax(s), s = d^-1/2 q k^T + bias, y = P v, computed again from q, k and v:
 //   d v = P^T d y;  d P = d y v^T;  d s = P (d P - sum over keys of P d P);
 //   d q = d^-1/2 d s k;  d k = d^-1/2 d s^T q;  d table[index(i, j)] += d s[i, j].
+// The sum over keys is y . d y (Dao et al., FlashAttention, 2022).
 
 namespace mia {
 
@@ -27,7 +28,77 @@ void pack_position_bias(Tape<B>& tape, In<typename B::Scalar, 2> table, WindowSi
 
 namespace detail {
 
-/// The backward pass of one window and head for up to `panel_vectors` vectors of its queries; queries in lanes.
+/// The position bias of up to `panel_vectors` vectors of a window's queries, head by head; queries in lanes.
+template <class T>
+class PanelBias {
+public:
+    static constexpr int width = simd::panel_vectors * simd::lanes<T>;
+    using Packed = PackedPositionBias<BasicCpu<T>>;
+
+    /// Numbers that scratch() must have.
+    static std::size_t scratch_size(const WindowGrid& grid, const Packed& bias) {
+        return std::size_t(bias.keys + grid.window.tokens()) * width;
+    }
+    PanelBias(const WindowGrid& grid, const Packed& bias, T* scratch)
+        : grid_(grid), bias_(bias), picked_(scratch), penalty_(scratch + std::ptrdiff_t(bias.keys) * width) {
+        std::fill(picked_, penalty_, T(0));  // lanes without a query compute on finite numbers
+    }
+
+    /// The queries [first, first + count) of a window with `queries` active ones, `tokens` those of the panel.
+    void select(int window, int queries, int first, const int* tokens, int count) {
+        first_ = first;
+        tokens_ = tokens;
+        count_ = count;
+        is_full_ = queries == bias_.queries;
+        has_regions_ = grid_.has_regions(window);
+        if (!has_regions_) return;
+        const int N = grid_.window.tokens();
+        for (int i0 = 0; i0 < count; i0 += simd::lanes<T>) {
+            T of_queries[simd::lanes<T>] = {};
+            for (int i = 0; i < std::min(simd::lanes<T>, count - i0); ++i)
+                of_queries[i] = T(grid_.region(window, tokens[i0 + i] % N));
+            for (int k = 0; k < N; ++k) {
+                const auto same = simd::load(of_queries) == simd::broadcast(T(grid_.region(window, k)));
+                simd::store(penalty_ + k * width + i0, same ? simd::Vec<T>{} : simd::broadcast(T(region_penalty)));
+            }
+        }
+    }
+
+    struct Rows {
+        const T* start;  ///< key k's begins at start + k * stride
+        std::ptrdiff_t stride;
+    };
+    /// Valid until the next call.
+    Rows of_head(int h) const {
+        using namespace simd;
+        const T* by_key = bias_.by_key.data() + std::ptrdiff_t(h) * bias_.keys * bias_.padded_queries + first_;
+        if (is_full_ && !has_regions_) return {by_key, bias_.padded_queries};
+        const int N = grid_.window.tokens(), used = round_up(count_, lanes<T>);
+        if (!is_full_) {
+            const T* by_query = bias_.by_query.data() + std::ptrdiff_t(h) * bias_.queries * bias_.keys;
+            rows_to_panel<T>([&](int i) { return by_query + std::ptrdiff_t(tokens_[i]) * bias_.keys; }, count_,
+                             bias_.keys, picked_, width);
+        }
+        for (int k = 0; has_regions_ && k < bias_.keys; ++k) {
+            const T *from = is_full_ ? by_key + std::ptrdiff_t(k) * bias_.padded_queries : picked_ + k * width,
+                    *added = penalty_ + k % N * width;
+            for (int i = 0; i < used; i += lanes<T>) store(picked_ + k * width + i, load(from + i) + load(added + i));
+        }
+        return {picked_, width};
+    }
+
+private:
+    const WindowGrid& grid_;
+    const Packed& bias_;
+    T* picked_;   ///< (keys, width)
+    T* penalty_;  ///< (tokens of a frame, width), of a window with regions
+    int first_ = 0, count_ = 0;
+    const int* tokens_ = nullptr;
+    bool is_full_ = false, has_regions_ = false;
+};
+
+/// The backward pass of one window and head for up to `panel_vectors` vectors of its queries, queries in lanes: a tile
+/// of keys goes all the way while it lies in registers and L1.
 template <class T>
 struct AttentionGradientPanel {
     static constexpr int lanes = simd::lanes<T>, width = simd::panel_vectors * lanes;
@@ -37,39 +108,42 @@ struct AttentionGradientPanel {
     int vectors;  ///< of the panel in use: 1 or 2
     int queries;  ///< in use
     const T *keys, *values;
-    std::ptrdiff_t kv_stride;
     const T *query, *dy;            ///< (D, width) each, query scaled
-    const T *query_rows, *dy_rows;  ///< the same by rows, (queries, padded D), zero beyond D
-    int padded_D;
+    const T *query_rows, *dy_rows;  ///< the same by rows, (queries, row_stride), readable up to whole vectors
+    std::ptrdiff_t row_stride;
     const T* bias;  ///< row of key k begins at k * bias_stride
     std::ptrdiff_t bias_stride;
+    const T* mean;        ///< (width), sum over keys of P d P
     T *probability, *ds;  ///< (N, width), results
     T* dq;                ///< (D, width), result, of the scaled query
-    T *dk, *dv;           ///< (N, padded D), added to
+    T *dk, *dv;           ///< (N, D), rows as far apart as those of keys and values
+    std::ptrdiff_t kv_stride;
+    bool adds;  ///< to dk and dv
 
     void run() const {
         if (vectors == 1)
             run_vectors<1>();
         else
             run_vectors<2>();
-        key_products(ds, query_rows, dk);
-        key_products(probability, dy_rows, dv);
     }
 
 private:
     template <int Vectors>
     void run_vectors() const {
         using namespace simd;
-        V maximum[Vectors];
+        V maximum[Vectors], inverse[Vectors];
         for (V& m : maximum) m = broadcast(T(-3e38));
-        key_rows<Vectors>(keys, query, [&](int k, int j, V score) MIA_INLINE_LAMBDA {
-            score += load(bias + k * bias_stride + j * lanes);
-            maximum[j] = max(maximum[j], score);
-            store(probability + k * width + j * lanes, score);
+        each_tile(N, max_tile_rows(Vectors), [&](int k, int rows) {
+            with_rows<max_tile_rows(Vectors)>(rows, [&]<int Rows>() { score_tile<Rows, Vectors>(k, maximum); });
         });
-        key_rows<Vectors>(values, dy,
-                          [&](int k, int j, V v) MIA_INLINE_LAMBDA { store(ds + k * width + j * lanes, v); });
-        for (int j = 0; j < Vectors; ++j) softmax_gradient(j * lanes, maximum[j]);
+        for (int j = 0; j < Vectors; ++j) inverse[j] = exponentials(j * lanes, maximum[j]);
+        each_tile(N, max_tile_rows(Vectors), [&](int k, int rows) {
+            with_rows<max_tile_rows(Vectors)>(rows, [&]<int Rows>() {
+                score_gradient_tile<Rows, Vectors>(k, inverse);
+                key_products<Rows>(ds + k * width, query_rows, dk + k * kv_stride);
+                key_products<Rows>(probability + k * width, dy_rows, dv + k * kv_stride);
+            });
+        });
         each_tile(D, max_tile_rows(Vectors), [&](int d, int rows) {
             with_rows<max_tile_rows(Vectors)>(rows, [&]<int Rows>() {
                 V c[Rows][Vectors] = {};
@@ -80,65 +154,71 @@ private:
         });
     }
 
-    /// done(k, j, sum over d of rows[k, d] panel[d, lanes of vector j]) for each key.
-    template <int Vectors, class Done>
-    void key_rows(const T* rows_of_keys, const T* panel, Done done) const {
+    template <int Rows, int Vectors>
+    void score_tile(int k, V (&maximum)[Vectors]) const {
         using namespace simd;
-        each_tile(N, max_tile_rows(Vectors), [&](int k, int rows) {
-            with_rows<max_tile_rows(Vectors)>(rows, [&]<int Rows>() {
-                V c[Rows][Vectors] = {};
-                accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(rows_of_keys + k * kv_stride, kv_stride), panel,
-                                             width, D, c);
+        V c[Rows][Vectors] = {};
+        accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(keys + k * kv_stride, kv_stride), query, width, D, c);
 #pragma GCC unroll 12
-                for (int i = 0; i < Rows; ++i)
+        for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 2
-                    for (int j = 0; j < Vectors; ++j) done(k + i, j, c[i][j]);
-            });
-        });
+            for (int j = 0; j < Vectors; ++j) {
+                c[i][j] += load(bias + (k + i) * bias_stride + j * lanes);
+                maximum[j] = max(maximum[j], c[i][j]);
+                store(probability + (k + i) * width + j * lanes, c[i][j]);
+            }
     }
 
-    /// Scores become probabilities, d P in `ds` becomes d s.
-    void softmax_gradient(int lane, V maximum) const {
+    /// Scores of the vector at `at` become e^(score - maximum); returns 1 / their sum.
+    V exponentials(int at, V maximum) const {
         using namespace simd;
-        V sums[4] = {}, products[4] = {};
+        V sums[4] = {};
         for (int k = 0; k < N; ++k) {
-            T* s = probability + k * width + lane;
+            T* s = probability + k * width + at;
             const V e = exp(max(load(s) - maximum, broadcast(T(least_exponent))));
             store(s, e);
             sums[k % 4] += e;
-            products[k % 4] = fma(e, load(ds + k * width + lane), products[k % 4]);
         }
-        const V inverse = broadcast(T(1)) / ((sums[0] + sums[1]) + (sums[2] + sums[3]));
-        const V mean = ((products[0] + products[1]) + (products[2] + products[3])) * inverse;
-        for (int k = 0; k < N; ++k) {
-            T *s = probability + k * width + lane, *d = ds + k * width + lane;
-            const V p = load(s) * inverse;
-            store(s, p);
-            store(d, p * (load(d) - mean));
-        }
+        return broadcast(T(1)) / ((sums[0] + sums[1]) + (sums[2] + sums[3]));
     }
 
-    /// to[k, :] += sum over queries of panel[k, query] rows[query, :].
-    void key_products(const T* panel, const T* rows_of_queries, T* to) const {
+    /// P and d s of keys k ... k + Rows - 1.
+    template <int Rows, int Vectors>
+    void score_gradient_tile(int k, const V (&inverse)[Vectors]) const {
         using namespace simd;
-        const PanelLayout<T> columns{padded_D, 1};
-        for (int part = 0; part < columns.panels(); ++part) {
-            const int count = columns.vectors(part), d = part * columns.width;
-            each_tile(N, max_tile_rows(count), [&](int k, int rows) {
-                with_rows<most_tile_rows>(rows, [&]<int Rows>() {
-                    const auto tile = [&]<int Vectors>() {
-                        V c[Rows][Vectors];
-                        for (int i = 0; i < Rows; ++i)
-                            for (int j = 0; j < Vectors; ++j) c[i][j] = load(to + (k + i) * padded_D + d + j * lanes);
-                        accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(panel + k * width, width),
-                                                     rows_of_queries + d, padded_D, queries, c);
-                        for (int i = 0; i < Rows; ++i)
-                            for (int j = 0; j < Vectors; ++j) store(to + (k + i) * padded_D + d + j * lanes, c[i][j]);
-                    };
-                    if (count == 1) return tile.template operator()<1>();
-                    if constexpr (Rows <= max_tile_rows(2)) tile.template operator()<2>();
-                });
-            });
+        V c[Rows][Vectors] = {};
+        accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(values + k * kv_stride, kv_stride), dy, width, D, c);
+#pragma GCC unroll 12
+        for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 2
+            for (int j = 0; j < Vectors; ++j) {
+                const int at = (k + i) * width + j * lanes;
+                const V p = load(probability + at) * inverse[j];
+                store(probability + at, p);
+                store(ds + at, p * (c[i][j] - load(mean + j * lanes)));
+            }
+    }
+
+    /// to[k, :] (+)= sum over queries of panel[k, query] rows[query, :], k < Rows.
+    template <int Rows>
+    void key_products(const T* panel, const T* rows, T* to) const {
+        using namespace simd;
+        constexpr int most = Rows <= max_tile_rows(2) ? 2 : 1;
+        for (int d = 0; d < D; d += most * lanes) {
+            const auto tile = [&]<int Vectors>() {
+                const int last = std::min(lanes, D - d - (Vectors - 1) * lanes);
+                const auto count = [&](int j) { return j + 1 < Vectors ? lanes : last; };
+                V c[Rows][Vectors] = {};
+                for (int i = 0; adds && i < Rows; ++i)
+                    for (int j = 0; j < Vectors; ++j) c[i][j] = load_some(to + i * kv_stride + d + j * lanes, count(j));
+                accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(panel, width), rows + d, row_stride, queries, c);
+                for (int i = 0; i < Rows; ++i)
+                    for (int j = 0; j < Vectors; ++j) store_some(to + i * kv_stride + d + j * lanes, c[i][j], count(j));
+            };
+            if (most == 1 || D - d <= lanes)
+                tile.template operator()<1>();
+            else
+                tile.template operator()<most>();
         }
     }
 };
@@ -175,117 +255,100 @@ void fold_position_bias(BasicCpu<T>& cpu, View<const T, 4> parts, int queries, W
 
 }  // namespace detail
 
-/// d_q (R, C) and d_kv (windows, N, 2 C) (+)=, for the windows in `rows`; d_table +=. Each may be nowhere. Windows are
-/// summed in at most eight pieces.
+/// d_q (R, C) and d_kv (windows, N, 2 C) (+)=, for the windows in `rows`; d_table +=. y: of the forward pass. Windows
+/// are summed in at most eight pieces.
 template <class T>
 void window_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, const ActiveRows& rows, WindowFrames frames,
                                int num_heads, In<T, 2> q, In<T, 3> kv, const PackedPositionBias<BasicCpu<T>>& bias,
-                               In<T, 2> dy, Gradient<T> d_q, Gradient<T> d_kv, Gradient<T> d_table) {
+                               In<T, 2> y, In<T, 2> dy, Gradient<T> d_q, Gradient<T> d_kv, Gradient<T> d_table) {
     using Panel = detail::AttentionGradientPanel<T>;
     constexpr int lanes = Panel::lanes, width = Panel::width;
     const int C = q.extent(1), D = C / num_heads, N = frames.keys * grid.window.tokens(), windows = rows.counts[1];
-    const int padded_D = simd::round_up(D, lanes), padded_Q = bias.padded_queries;
+    const int padded_Q = bias.padded_queries;
     const int piece = std::max(1, simd::ceil_div(windows, 8)), pieces = simd::ceil_div(windows, piece);
     const T scale = T(1 / std::sqrt(double(D)));
     const auto scope = cpu.scope();
     const auto parts = cpu.scratch(pieces, num_heads, N, padded_Q);
-    cpu.reserve_worker_scratch(std::size_t(3 * D * width + 2 * width * padded_D + 3 * N * width + 2 * N * padded_D) *
-                                   sizeof(T) +
+    const std::size_t panel_size = std::size_t(C) * width, rows_size = panel_size + lanes;
+    const std::size_t keys_size = std::size_t(N) * width, kv_size = d_kv ? 0 : std::size_t(2 * N) * std::size_t(C);
+    const std::size_t bias_size = detail::PanelBias<T>::scratch_size(grid, bias);
+    cpu.reserve_worker_scratch((4 * panel_size + 2 * rows_size + 2 * keys_size + bias_size + kv_size) * sizeof(T) +
                                12 * cache_line);
     cpu.parallel_for(pieces, 1, [&](std::ptrdiff_t begin, std::ptrdiff_t, int worker) {
         Arena& arena = cpu.worker_scratch(worker);
         const ScratchScope worker_scope(arena);
-        const auto take = [&](std::ptrdiff_t count) {
-            T* memory = static_cast<T*>(arena.take(std::size_t(count) * sizeof(T)));
+        const auto take = [&](std::size_t count) {
+            T* memory = static_cast<T*>(arena.take(count * sizeof(T)));
             std::fill(memory, memory + count, T(0));  // lanes without a query compute on finite numbers
             return memory;
         };
-        const auto put = [&](const T* row, Gradient<T> d, std::ptrdiff_t at) {  // one head's channels of a token
-            T* to = d.data + at;
-            for (int i = 0; i < D; i += lanes) {
-                const int some = std::min(lanes, D - i);
-                const simd::Vec<T> g = simd::load(row + i);  // rows are padded
-                simd::store_first(to + i, d.is_fresh ? g : g + simd::load_first(to + i, some), some);
-            }
-        };
-        T *query = take(D * width), *out = take(D * width), *dq = take(D * width), *picked = take(N * width);
-        T *query_rows = take(width * padded_D), *dy_rows = take(width * padded_D);
-        T *probability = take(N * width), *ds = take(N * width), *dk = take(N * padded_D), *dv = take(N * padded_D);
+        T *query = take(panel_size), *of_dy = take(panel_size), *of_y = take(panel_size), *dq = take(panel_size);
+        T *query_rows = take(rows_size), *dy_rows = take(rows_size);
+        T *ds = take(keys_size), *probability = take(keys_size);
+        detail::PanelBias<T> panel_bias(grid, bias, take(bias_size));
+        T* nowhere = kv_size ? take(kv_size) : nullptr;
+        alignas(cache_line) T mean[width] = {};
         T* part = parts[begin].data;
         std::fill(part, part + std::ptrdiff_t(num_heads) * N * padded_Q, T(0));
         for (int w = int(begin) * piece; w < std::min(windows, (int(begin) + 1) * piece); ++w) {
-            const int first = rows.begin[w], queries = rows.begin[w + 1] - first, window = rows.window[w];
-            const bool full = queries == bias.queries, regions = grid.has_regions(window);
-            for (int h = 0; h < num_heads; ++h) {
-                std::fill(dk, dk + N * padded_D, T(0));
-                std::fill(dv, dv + N * padded_D, T(0));
-                const T* by_query = bias.by_query.data() + std::size_t(h) * bias.queries * N;
-                const T* by_key = bias.by_key.data() + std::size_t(h) * N * padded_Q;
-                T* bias_sum = part + std::ptrdiff_t(h) * N * padded_Q;
-                for (int i0 = 0; i0 < queries; i0 += width) {
-                    const int count = std::min(width, queries - i0);
-                    const int* tokens = rows.token.data + first + i0;
-                    const auto row = [&](const T* all, int i) {
-                        return all + std::ptrdiff_t(first + i0 + i) * C + h * D;
-                    };
-                    simd::rows_to_panel<T>([&](int i) { return row(q.data, i); }, count, D, query, width);
-                    simd::rows_to_panel<T>([&](int i) { return row(dy.data, i); }, count, D, out, width);
-                    for (int i = 0; i < D * width; i += lanes)
-                        simd::store(query + i, simd::load(query + i) * simd::broadcast(scale));
-                    for (int i = 0; i < count; ++i)
-                        for (int d = 0; d < D; ++d) {
-                            query_rows[i * padded_D + d] = scale * row(q.data, i)[d];
-                            dy_rows[i * padded_D + d] = row(dy.data, i)[d];
-                        }
-                    const T* start = by_key + i0;
-                    std::ptrdiff_t stride = padded_Q;
-                    if (!full || regions) {
-                        simd::rows_to_panel<T>([&](int i) { return by_query + std::ptrdiff_t(tokens[i]) * N; }, count,
-                                               N, picked, width);
-                        if (regions) detail::add_region_penalty(grid, window, tokens, count, N, picked, width);
-                        start = picked;
-                        stride = width;
+            const int first = rows.begin[w], queries = rows.begin[w + 1] - first;
+            T* window_d_kv = d_kv ? d_kv.data + kv[0].size() * w : nowhere;
+            for (int i0 = 0; i0 < queries; i0 += width) {
+                const int count = std::min(width, queries - i0), vectors = count > lanes ? 2 : 1;
+                const std::ptrdiff_t at = first + i0;
+                const int* tokens = rows.token.data + at;
+                panel_bias.select(rows.window[w], queries, i0, tokens, count);
+                for (int i = 0; i < count * C; ++i) query_rows[i] = scale * q.data[at * C + i];
+                std::copy_n(dy.data + at * C, count * C, dy_rows);
+                simd::rows_to_panel<T>([&](int i) { return query_rows + i * C; }, count, C, query, width);
+                simd::rows_to_panel<T>([&](int i) { return dy_rows + i * C; }, count, C, of_dy, width);
+                simd::rows_to_panel<T>([&](int i) { return y.data + (at + i) * C; }, count, C, of_y, width);
+                for (int h = 0; h < num_heads; ++h) {
+                    for (int i = 0; i < vectors * lanes; i += lanes) {
+                        simd::Vec<T> sum{};
+                        for (int c = h * D; c < (h + 1) * D; ++c)
+                            sum = simd::fma(simd::load(of_dy + c * width + i), simd::load(of_y + c * width + i), sum);
+                        simd::store(mean + i, sum);
                     }
+                    const auto bias_rows = panel_bias.of_head(h);
                     Panel{.D = D,
                           .N = N,
-                          .vectors = count > lanes ? 2 : 1,
+                          .vectors = vectors,
                           .queries = count,
                           .keys = kv[w].data + h * D,
                           .values = kv[w].data + C + h * D,
-                          .kv_stride = 2 * C,
-                          .query = query,
-                          .dy = out,
-                          .query_rows = query_rows,
-                          .dy_rows = dy_rows,
-                          .padded_D = padded_D,
-                          .bias = start,
-                          .bias_stride = stride,
+                          .query = query + h * D * width,
+                          .dy = of_dy + h * D * width,
+                          .query_rows = query_rows + h * D,
+                          .dy_rows = dy_rows + h * D,
+                          .row_stride = C,
+                          .bias = bias_rows.start,
+                          .bias_stride = bias_rows.stride,
+                          .mean = mean,
                           .probability = probability,
                           .ds = ds,
-                          .dq = dq,
-                          .dk = dk,
-                          .dv = dv}
+                          .dq = dq + h * D * width,
+                          .dk = window_d_kv + h * D,
+                          .dv = window_d_kv + C + h * D,
+                          .kv_stride = 2 * C,
+                          .adds = i0 > 0 || !d_kv.is_fresh}
                         .run();
-                    for (int k = 0; d_table && k < N; ++k) {
-                        T* sum = bias_sum + k * padded_Q;
-                        if (full)
-                            for (int i = 0; i < count; i += lanes)
-                                simd::store(sum + i0 + i, simd::load(sum + i0 + i) + simd::load(ds + k * width + i));
+                    T* bias_sum = part + std::ptrdiff_t(h) * N * padded_Q;
+                    for (int k = 0; d_table && k < N; ++k, bias_sum += padded_Q) {
+                        if (queries == bias.queries)
+                            for (int i = 0; i < vectors * lanes; i += lanes)
+                                simd::store(bias_sum + i0 + i,
+                                            simd::load(bias_sum + i0 + i) + simd::load(ds + k * width + i));
                         else
-                            for (int i = 0; i < count; ++i) sum[tokens[i]] += ds[k * width + i];
+                            for (int i = 0; i < count; ++i) bias_sum[tokens[i]] += ds[k * width + i];
                     }
-                    if (!d_q) continue;
-                    for (int i = 0; i < D * width; i += lanes)
-                        simd::store(dq + i, simd::load(dq + i) * simd::broadcast(scale));
-                    simd::panel_to_rows<T>(dq, width, count, D, [&](int i) { return query_rows + i * padded_D; });
-                    for (int i = 0; i < count; ++i)
-                        put(query_rows + i * padded_D, d_q, std::ptrdiff_t(first + i0 + i) * C + h * D);
                 }
-                for (int k = 0; d_kv && k < N; ++k) {
-                    const std::ptrdiff_t at = (std::ptrdiff_t(w) * N + k) * 2 * C + h * D;
-                    put(dk + k * padded_D, d_kv, at);
-                    put(dv + k * padded_D, d_kv, at + C);
-                }
+                if (!d_q) continue;
+                T* rows_of_dq = d_q.is_fresh ? d_q.data + at * C : query_rows;
+                for (std::size_t i = 0; i < panel_size; i += lanes)
+                    simd::store(dq + i, simd::load(dq + i) * simd::broadcast(scale));
+                simd::panel_to_rows<T>(dq, width, count, C, [&](int i) { return rows_of_dq + i * C; });
+                for (int i = 0; !d_q.is_fresh && i < count * C; ++i) d_q.data[at * C + i] += rows_of_dq[i];
             }
         }
     });
@@ -299,15 +362,16 @@ void window_attention(Tape<B>& tape, const WindowGrid& grid, const ActiveRows& r
     using T = typename B::Scalar;
     window_attention(tape.backend(), grid, rows, frames, num_heads, q, kv, bias.packed, y);
     const PackedPositionBias<Tape<B>>* position = &bias;
-    const In<T, 2> q_used = q.slice(0, rows.counts[0]);
+    const In<T, 2> q_used = q.slice(0, rows.counts[0]), y_used = y.slice(0, rows.counts[0]);
     const In<T, 3> kv_used = kv.slice(0, rows.counts[1]);
     tape.reads(q_used);
     tape.reads(kv_used);
     tape.push(Out<T, 2>(y.slice(0, rows.counts[0])), [=, &tape](View<const T, 2> dy) {
         window_attention_gradient<T>(tape.backend(), grid, rows, frames, num_heads, q_used, kv_used, position->packed,
-                                     dy, tape.whole_gradient(q_used), tape.whole_gradient(kv_used),
+                                     y_used, dy, tape.whole_gradient(q_used), tape.whole_gradient(kv_used),
                                      tape.gradient(position->table));
     });
+    tape.reads(y_used);
 }
 
 }  // namespace mia
