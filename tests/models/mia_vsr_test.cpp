@@ -205,15 +205,24 @@ TEST(MiaVsrGolden, StillPictureWithOneMovingRectangle) {
     errors.compare("out_sub", subsample(run.out_frames(), 3, 3, 7).data(), golden("out_sub").data, image_rounding);
 }
 
+/// The first small default, trained with PyTorch.
+constexpr MiaVsrConfig first_small{.embed_dim = 32,
+                                   .num_heads = 2,
+                                   .depths = {{2, 2}},
+                                   .directions = directions(Direction::backward, Direction::forward),
+                                   .mask = {.kind = MaskKind::none},
+                                   .mid_channels = 32};
+
 TEST(MiaVsrGolden, FirstSmallModelOnARealCrop) {
+    using FirstSmall = MiaVsr<first_small, Cpu, LiteParts>;
     const Golden golden("lite");
     Cpu cpu(2, ScratchFill::nan);
-    Network<MiaVsrLite<>> model(cpu);
+    Network<FirstSmall> model(cpu);
     load_parameters(*model, read_safetensors(MIA_MODELS "/mia_lite.safetensors"));
     prepare(cpu, *model);
     const auto lqs = clip_of(golden("lqs"));
     Tensor<float, 4> out(4, 148, 212, 3);
-    MiaVsrLite<>::State state;
+    FirstSmall::State state;
     Recorder probe;
     model->forward(cpu, lqs, out, state, probe);
     Errors errors("lite");
