@@ -4,12 +4,15 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "mia/core/error.hpp"
+#include "mia/core/micro_kernel.hpp"
+#include "mia/core/transpose.hpp"
 #include "mia/core/view.hpp"
 #include "mia/metrics/imresize.hpp"
 #include "mia/train/data/clip.hpp"
@@ -28,10 +31,16 @@ struct Similarity {
     double zoom = 1;    ///< photo pixels a picture pixel
     double angle = 0;   ///< radians, from x towards y
 
-    PlanePoint to_photo(PlanePoint p) const {
-        const double c = zoom * std::cos(angle), s = zoom * std::sin(angle);
-        return {center.x + c * p.x - s * p.y, center.y + s * p.x + c * p.y};
-    }
+    /// For many points: sine and cosine are taken once.
+    struct ToPhoto {
+        PlanePoint center;
+        double c, s;  ///< zoom times the angle's cosine and sine
+        PlanePoint operator()(PlanePoint p) const {
+            return {center.x + c * p.x - s * p.y, center.y + s * p.x + c * p.y};
+        }
+    };
+    ToPhoto to_photo() const { return {center, zoom * std::cos(angle), zoom * std::sin(angle)}; }
+    PlanePoint to_photo(PlanePoint p) const { return to_photo()(p); }
     PlanePoint to_picture(PlanePoint q) const {
         const double c = std::cos(angle) / zoom, s = std::sin(angle) / zoom, x = q.x - center.x, y = q.y - center.y;
         return {c * x + s * y, c * y - s * x};
@@ -57,7 +66,7 @@ struct Outline {
     std::pair<double, double> depth_bounds(PlanePoint q) const {
         double spread = 0;
         for (const double a : amplitude) spread += std::abs(a);
-        const double distance = std::hypot(q.x - center.x, q.y - center.y);
+        const double x = q.x - center.x, y = q.y - center.y, distance = std::sqrt(x * x + y * y);
         return {radius * (1 - spread) - distance, radius * (1 + spread) - distance};
     }
 };
@@ -102,13 +111,19 @@ public:
         require(picture.extent(0) == height_ && picture.extent(1) == width_ && picture.extent(2) == 3,
                 "SyntheticScene: draw into ", shape_text(picture), ". Give (", height_, ", ", width_, ", 3).");
         Sampler sampler(photo_);
+        std::vector<Similarity::ToPhoto> to_photo;
+        for (const SceneLayer& layer : layers_) to_photo.push_back(layer.path[std::size_t(t)].to_photo());
+        std::vector<double> alpha(layers_.size(), 1.);
         for (int i = 0; i < height_; ++i)
             for (int j = 0; j < width_; ++j) {
                 float* pixel = &picture(i, j, 0);
                 const PlanePoint p = point(i, j);
                 std::size_t back = layers_.size() - 1;  // what lies behind an opaque layer is not seen
-                while (back > 0 && opacity(layers_[back], t, p) < 1) --back;
-                for (; back < layers_.size(); ++back) blend(layers_[back], t, p, sampler, pixel);
+                while (back > 0 && (alpha[back] = opacity(layers_[back], t, to_photo[back](p))) < 1) --back;
+                for (; back < layers_.size(); ++back)
+                    if (alpha[back] > 0)
+                        blend(alpha[back], sampler.at(to_photo[back](p), layers_[back].path[std::size_t(t)].zoom),
+                              pixel);
             }
     }
 
@@ -116,7 +131,10 @@ public:
     int layer_at(int t, PlanePoint p) const {
         check(t);
         int front = int(layers_.size()) - 1;
-        while (front > 0 && opacity(layers_[std::size_t(front)], t, p) < 0.5) --front;
+        for (; front > 0; --front) {
+            const SceneLayer& layer = layers_[std::size_t(front)];
+            if (opacity(layer, t, layer.path[std::size_t(t)].to_photo(p)) >= 0.5) break;
+        }
         return front;
     }
 
@@ -151,64 +169,109 @@ private:
     public:
         explicit Sampler(View<const std::uint8_t, 3> photo) : photo_(photo) {}
 
-        std::array<double, 3> at(PlanePoint q, double zoom) {
-            const Axis& x = across_.at(q.x, zoom, photo_.extent(1));
-            const Axis& y = down_.at(q.y, zoom, photo_.extent(0));
-            std::array<double, 3> sum{};
-            for (std::size_t i = 0; i < y.index.size(); ++i) {
-                std::array<double, 3> row{};
-                const std::uint8_t* from = &photo_(y.index[i], 0, 0);
-                for (std::size_t j = 0; j < x.index.size(); ++j)
-                    for (std::size_t c = 0; c < 3; ++c) row[c] += x.weight[j] * from[3 * std::size_t(x.index[j]) + c];
-                for (std::size_t c = 0; c < 3; ++c) sum[c] += y.weight[i] * row[c];
+        std::array<float, 3> at(PlanePoint q, double zoom) {
+            using simd::Row8;
+            across_.place(q.x, zoom);
+            down_.place(q.y, zoom);
+            // The three channels of a pixel lie side by side: 8 pixels are three vectors, whatever their number.
+            const int width = photo_.extent(1), bytes = 24 * simd::ceil_div(across_.count, 8);
+            const std::uint8_t* from;
+            std::ptrdiff_t stride = 3 * std::ptrdiff_t(width);
+            if (across_.first >= 0 && 3 * across_.first + bytes <= 3 * width && down_.first >= 0 &&
+                down_.first + down_.count <= photo_.extent(0)) {
+                from = &photo_(down_.first, across_.first, 0);
+            } else {
+                mirror(stride = bytes);
+                from = edge_.data();
             }
-            const double scale = 1 / (255 * x.sum * y.sum);
-            for (double& value : sum) value *= scale;
-            return sum;
+            Row8 sums[3] = {};
+            for (int k = 0; k < bytes; k += 24) {
+                Row8 column[3] = {}, w;
+                for (int i = 0; i < down_.count; ++i)
+#pragma GCC unroll 3
+                    for (int part = 0; part < 3; ++part)
+                        column[part] += down_.weight[std::size_t(i)] *
+                                        eight_codes(from + i * stride + k + std::ptrdiff_t(8) * part);
+                std::memcpy(&w, &across_.weight[std::size_t(k / 3)], sizeof w);
+                sums[0] += column[0] * __builtin_shufflevector(w, w, 0, 0, 0, 1, 1, 1, 2, 2);
+                sums[1] += column[1] * __builtin_shufflevector(w, w, 2, 3, 3, 3, 4, 4, 4, 5);
+                sums[2] += column[2] * __builtin_shufflevector(w, w, 5, 5, 6, 6, 6, 7, 7, 7);
+            }
+            const float scale = 1 / (255 * across_.sum * down_.sum);
+            std::array<float, 3> color{};
+#pragma GCC unroll 24
+            for (int k = 0; k < 24; ++k) color[std::size_t(k % 3)] += sums[k / 8][k % 8];
+            for (float& value : color) value *= scale;
+            return color;
         }
 
     private:
-        struct Axis {
-            std::vector<int> index;
-            std::vector<double> weight;
-            double sum = 0;
+        static simd::Row8 eight_codes(const std::uint8_t* from) {
+            typedef std::uint8_t Bytes __attribute__((vector_size(16)));
+            typedef std::uint64_t Words __attribute__((vector_size(16)));
+            typedef std::int32_t Integers __attribute__((vector_size(32)));
+            std::uint64_t bits;
+            std::memcpy(&bits, from, sizeof bits);
+            const auto codes = (Bytes)Words{bits, 0};
+            const auto wide = __builtin_shufflevector(codes, codes, 0, 8, 8, 8, 1, 8, 8, 8, 2, 8, 8, 8, 3, 8, 8, 8, 4,
+                                                      8, 8, 8, 5, 8, 8, 8, 6, 8, 8, 8, 7, 8, 8, 8);
+            return __builtin_convertvector((Integers)wide, simd::Row8);
+        }
 
-            const Axis& at(double q, double zoom, int size) {
+        /// Samples first ... first + count - 1 of an axis and what they weigh, 8 at a time, 0 beyond the last.
+        struct Axis {
+            int first = 0, count = 0;
+            std::vector<float> weight;
+            float sum = 0;
+
+            void place(double q, double zoom) {
+                using simd::Row8;
                 const double z = 1 / std::max(1., zoom), reach = detail::kernel_support(ResizeKernel::cubic) / z;
-                index.clear();
-                weight.clear();
-                sum = 0;
-                for (int j = int(std::floor(q - reach)) + 1; j < q + reach; ++j) {
-                    index.push_back(j >= 0 && j < size ? j : detail::mirrored(j, size));
-                    weight.push_back(detail::kernel_value(ResizeKernel::cubic, z * (q - j)));
-                    sum += weight.back();
+                first = int(std::floor(q - reach)) + 1;
+                count = int(std::ceil(q + reach)) - first;
+                if (weight.size() < std::size_t(count + 8)) weight.resize(std::size_t(count + 8));
+                const Row8 lane = {0, 1, 2, 3, 4, 5, 6, 7};
+                Row8 sums{};
+                for (int k = 0; k < count; k += 8) {
+                    Row8 t = float(z) * (float(q - first - k) - lane);
+                    t = t < 0 ? -t : t;
+                    const Row8 near = (1.5f * t - 2.5f) * t * t + 1, far = ((-0.5f * t + 2.5f) * t - 4) * t + 2;
+                    const Row8 w = t < 1 ? near : t < 2 ? far : Row8{};
+                    std::memcpy(&weight[std::size_t(k)], &w, sizeof w);
+                    sums += w;
                 }
-                return *this;
+                sum = ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
             }
         };
 
+        /// The samples into edge_, rows of so many bytes.
+        void mirror(std::ptrdiff_t stride) {
+            edge_.resize(std::size_t(down_.count) * std::size_t(stride));
+            for (int i = 0; i < down_.count; ++i)
+                for (int j = 0; j < across_.count; ++j)
+                    std::copy_n(&photo_(detail::mirrored(down_.first + i, photo_.extent(0)),
+                                        detail::mirrored(across_.first + j, photo_.extent(1)), 0),
+                                3, &edge_[std::size_t(i * stride + 3 * j)]);
+        }
+
         View<const std::uint8_t, 3> photo_;
         Axis across_, down_;
+        std::vector<std::uint8_t> edge_;  ///< samples that do not all lie in the photo
     };
 
-    /// Fades from 0 to 1 over one pixel of the picture.
-    static double opacity(const SceneLayer& layer, int t, PlanePoint p) {
+    /// Of a layer at a point of the photo; fades from 0 to 1 over one pixel of the picture.
+    static double opacity(const SceneLayer& layer, int t, PlanePoint q) {
         if (!layer.outline) return 1;
-        const Similarity& place = layer.path[std::size_t(t)];
-        const PlanePoint q = place.to_photo(p);
+        const double zoom = layer.path[std::size_t(t)].zoom;
         const auto [least, most] = layer.outline->depth_bounds(q);  // decide for most points, without angles
-        if (most < -place.zoom) return 0;
-        if (least > place.zoom) return 1;
-        return std::clamp(0.5 + layer.outline->depth(q) / place.zoom, 0., 1.);
+        if (most < -zoom) return 0;
+        if (least > zoom) return 1;
+        return std::clamp(0.5 + layer.outline->depth(q) / zoom, 0., 1.);
     }
 
-    static void blend(const SceneLayer& layer, int t, PlanePoint p, Sampler& sampler, float* pixel) {
-        const double alpha = opacity(layer, t, p);
-        if (alpha == 0) return;
-        const Similarity& place = layer.path[std::size_t(t)];
-        const auto color = sampler.at(place.to_photo(p), place.zoom);
+    static void blend(double alpha, const std::array<float, 3>& color, float* pixel) {
         for (std::size_t c = 0; c < 3; ++c)
-            pixel[c] = float(alpha == 1 ? color[c] : (1 - alpha) * double(pixel[c]) + alpha * color[c]);
+            pixel[c] = alpha == 1 ? color[c] : float((1 - alpha) * double(pixel[c]) + alpha * double(color[c]));
     }
 
     void check(int t) const {
