@@ -1,5 +1,6 @@
 #pragma once
-#include "mia/core/transpose.hpp"
+#include <utility>
+
 #include "mia/ops/layer_norm/layer_norm.hpp"
 #include "mia/train/vjp/products.hpp"
 
@@ -10,7 +11,25 @@ namespace mia {
 
 namespace detail {
 
-/// Rows of a matrix that go through the gradient together, one for each lane: their sums become one vector.
+/// One vector of the sums of the vectors' lanes, v[i]'s in lane i: halves of two vectors are added at a time.
+template <class T>
+MIA_INLINE simd::Vec<T> sums_of_lanes(simd::Vec<T> (&v)[simd::lanes<T>]) {
+    constexpr int lanes = simd::lanes<T>;
+    const auto fold = [&]<int Step, int... L>(std::integer_sequence<int, L...>) MIA_INLINE_LAMBDA {
+#pragma GCC unroll 8
+        for (int i = 0; i < Step; ++i)  // lanes without the bit `Step` are v[i]'s, the others v[i + Step]'s
+            v[i] = __builtin_shufflevector(v[i], v[i + Step], (L & Step ? lanes + L - Step : L)...) +
+                   __builtin_shufflevector(v[i], v[i + Step], (L & Step ? lanes + L : L + Step)...);
+    };
+    constexpr std::make_integer_sequence<int, lanes> all;
+    if constexpr (lanes == 16) fold.template operator()<8>(all);
+    if constexpr (lanes >= 8) fold.template operator()<4>(all);
+    if constexpr (lanes >= 4) fold.template operator()<2>(all);
+    fold.template operator()<1>(all);
+    return v[0];
+}
+
+/// Rows of a matrix that are normed together, one for each lane: their sums become one vector.
 template <class T>
 struct RowGroup {
     static constexpr int lanes = simd::lanes<T>;
@@ -21,13 +40,13 @@ struct RowGroup {
     /// The lanes of a vector: the sums over row r of f(r, c, count), which is 0 from lane `count` on.
     template <class F>
     MIA_INLINE V sums(F f) const {
-        alignas(cache_line) T parts[lanes * lanes] = {}, panel[lanes * lanes];
+        V parts[lanes] = {};
         for (int r = 0; r < rows; ++r) {
             V sum{};
             each([&](int c, int count) MIA_INLINE_LAMBDA { sum += f(r, c, count); });
-            simd::store(parts + r * lanes, sum);
+            parts[r] = sum;
         }
-        return add_columns(parts, panel);
+        return sums_of_lanes<T>(parts);
     }
     /// f(c, count) for the vectors of a row.
     template <class F>
@@ -36,22 +55,60 @@ struct RowGroup {
         for (; c + lanes <= C; c += lanes) f(c, lanes);
         if (c < C) f(c, C - c);
     }
-
-private:
-    MIA_INLINE static V add_columns(const T* parts, T* panel) {
-        simd::rows_to_panel<T>([&](int r) { return parts + r * lanes; }, lanes, lanes, panel, lanes);
-        V sums[2] = {};
-        for (int i = 0; i < lanes; ++i) sums[i % 2] += simd::load(panel + i * lanes);
-        return sums[0] + sums[1];
+    /// x[r, c ...] - mean[r]; in the lanes beyond a row all is 0.
+    MIA_INLINE V centred(const T* x, const T* mean, int r, int c, int count) const {
+        V means = simd::broadcast(mean[r]);
+        if (count < lanes) {
+            alignas(cache_line) T all[lanes];
+            simd::store(all, means);
+            means = simd::load_first(all, count);
+        }
+        return load_some(x + std::ptrdiff_t(r) * C + c, count) - means;
     }
 };
 
 }  // namespace detail
 
-/// d_x (R, C) (+)=, d_weight (C) +=, d_bias (C) +=; each may be nowhere. Rows are summed in pieces of a fixed size.
+/// y of layer_norm, and what the gradient needs: statistics (2, R), each row's mean and 1 / sqrt(var + eps).
 template <class T>
-void layer_norm_gradient(BasicCpu<T>& cpu, In<T, 2> x, In<T, 1> weight, In<T, 2> dy, Gradient<T> d_x,
-                         Gradient<T> d_weight, Gradient<T> d_bias) {
+void layer_norm_with_statistics(BasicCpu<T>& cpu, In<T, 2> x, In<T, 1> weight, In<T, 1> bias, Out<T, 2> y,
+                                Out<T, 2> statistics) {
+    using namespace simd;
+    using V = Vec<T>;
+    const int R = statistics.extent(1), C = x.extent(1);
+    cpu.parallel_for(R, 256, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+        for (std::ptrdiff_t first = begin; first < end; first += lanes<T>) {
+            const detail::RowGroup<T> group{C, int(std::min<std::ptrdiff_t>(lanes<T>, end - first))};
+            const T* in = x.data + first * C;
+            alignas(cache_line) T mean[lanes<T>], inverse[lanes<T>];
+            const V size = broadcast(T(C));
+            store(mean, group.sums([&](int r, int c, int count) MIA_INLINE_LAMBDA {
+                return detail::load_some(in + std::ptrdiff_t(r) * C + c, count);
+            }) / size);
+            const V variance = group.sums([&](int r, int c, int count) MIA_INLINE_LAMBDA {
+                const V d = group.centred(in, mean, r, c, count);
+                return V(d * d);
+            }) / size;
+            store(inverse, broadcast(T(1)) / simd::sqrt(variance + broadcast(T(layer_norm_eps))));
+            for (int r = 0; r < group.rows; ++r)
+                group.each([&](int c, int count) MIA_INLINE_LAMBDA {
+                    const V n = group.centred(in, mean, r, c, count) * broadcast(inverse[r]);
+                    detail::store_some(
+                        y.data + (first + r) * C + c,
+                        fma(n, detail::load_some(weight.data + c, count), detail::load_some(bias.data + c, count)),
+                        count);
+                });
+            std::copy_n(mean, group.rows, &statistics(0, first));
+            std::copy_n(inverse, group.rows, &statistics(1, first));
+        }
+    });
+}
+
+/// d_x (R, C) (+)=, d_weight (C) +=, d_bias (C) +=; each may be nowhere. Rows are summed in pieces of a fixed size.
+/// statistics: of the forward pass.
+template <class T>
+void layer_norm_gradient(BasicCpu<T>& cpu, In<T, 2> x, In<T, 1> weight, In<T, 2> statistics, In<T, 2> dy,
+                         Gradient<T> d_x, Gradient<T> d_weight, Gradient<T> d_bias) {
     using namespace simd;
     using V = Vec<T>;
     constexpr int piece = 256;
@@ -66,51 +123,36 @@ void layer_norm_gradient(BasicCpu<T>& cpu, In<T, 2> x, In<T, 1> weight, In<T, 2>
             for (std::ptrdiff_t first = p * piece; first < end_row; first += lanes<T>) {
                 const detail::RowGroup<T> group{C, int(std::min<std::ptrdiff_t>(lanes<T>, end_row - first))};
                 const T *in = x.data + first * C, *g = dy.data + first * C;
-                const V size = broadcast(T(C));
-                alignas(cache_line) T mean[lanes<T>], inverse[lanes<T>], mean_g[lanes<T>], mean_gn[lanes<T>];
-                // In the lanes beyond a row x and its mean are 0, and so is all that follows.
-                const auto centred = [&](int r, int c, int count) MIA_INLINE_LAMBDA {
-                    V means = broadcast(mean[r]);
-                    if (count < lanes<T>) {
-                        alignas(cache_line) T all[lanes<T>];
-                        store(all, means);
-                        means = load_first(all, count);
-                    }
-                    return V(detail::load_some(in + std::ptrdiff_t(r) * C + c, count) - means);
+                const T *mean = &statistics(0, first), *inverse = &statistics(1, first);
+                alignas(cache_line) T mean_g[lanes<T>], mean_gn[lanes<T>];
+                const auto normed = [&](int r, int c, int count) MIA_INLINE_LAMBDA {
+                    return V(group.centred(in, mean, r, c, count) * broadcast(inverse[r]));
                 };
-                store(mean, group.sums([&](int r, int c, int count) MIA_INLINE_LAMBDA {
-                    return detail::load_some(in + std::ptrdiff_t(r) * C + c, count);
-                }) / size);
-                const V variance = group.sums([&](int r, int c, int count) MIA_INLINE_LAMBDA {
-                    const V d = centred(r, c, count);
-                    return V(d * d);
-                }) / size;
-                store(inverse, broadcast(T(1)) / simd::sqrt(variance + broadcast(T(layer_norm_eps))));
                 const auto scaled = [&](int r, int c, int count) MIA_INLINE_LAMBDA {
                     return V(detail::load_some(g + std::ptrdiff_t(r) * C + c, count) *
                              detail::load_some(weight.data + c, count));
                 };
+                const V size = broadcast(T(C));
                 store(mean_g, group.sums(scaled) / size);
                 store(mean_gn, group.sums([&](int r, int c, int count) MIA_INLINE_LAMBDA {
-                    const V n = centred(r, c, count) * broadcast(inverse[r]);
-                    const V d = detail::load_some(g + std::ptrdiff_t(r) * C + c, count);
-                    store(weight_sum + c, fma(d, n, load(weight_sum + c)));
-                    store(bias_sum + c, load(bias_sum + c) + d);
-                    return V(scaled(r, c, count) * n);
+                    return V(scaled(r, c, count) * normed(r, c, count));
                 }) / size);
-                for (int r = 0; d_x && r < group.rows; ++r) {
-                    T* out = d_x.data + (first + r) * C;
-                    const V scale = broadcast(inverse[r]), of_g = broadcast(mean_g[r]), of_gn = broadcast(mean_gn[r]);
-                    group.each([&](int c, int count) MIA_INLINE_LAMBDA {
-                        const V n = centred(r, c, count) * scale;
-                        V d = (scaled(r, c, count) - of_g - n * of_gn) * scale;
-                        if (!d_x.is_fresh) d += detail::load_some(out + c, count);
-                        if (count == lanes<T>)
-                            store(out + c, d);
-                        else
-                            store_first(out + c, d, count);
-                    });
-                }
+                group.each([&](int c, int count) MIA_INLINE_LAMBDA {
+                    V of_weight = load(weight_sum + c), of_bias = load(bias_sum + c);
+                    for (int r = 0; r < group.rows; ++r) {
+                        const V d = detail::load_some(g + std::ptrdiff_t(r) * C + c, count), n = normed(r, c, count);
+                        of_weight = fma(d, n, of_weight);
+                        of_bias += d;
+                        if (!d_x) continue;
+                        const V s = V(d * detail::load_some(weight.data + c, count)) - broadcast(mean_g[r]);
+                        T* to = d_x.data + (first + r) * C + c;
+                        V sum = (s - n * broadcast(mean_gn[r])) * broadcast(inverse[r]);
+                        if (!d_x.is_fresh) sum += detail::load_some(to, count);
+                        detail::store_some(to, sum, count);
+                    }
+                    store(weight_sum + c, of_weight);
+                    store(bias_sum + c, of_bias);
+                });
             }
         }
     });
@@ -122,13 +164,14 @@ template <class B>
 void layer_norm(Tape<B>& tape, In<typename B::Scalar, 2> x, In<typename B::Scalar, 1> weight,
                 In<typename B::Scalar, 1> bias, Out<typename B::Scalar, 2> y, RowCount rows = {}) {
     using T = typename B::Scalar;
-    layer_norm(tape.backend(), x, weight, bias, y, rows);
     const int M = rows.value ? *rows.value * rows.times : x.extent(0);
     const In<T, 2> used = x.slice(0, M);
+    const auto statistics = tape.scratch(2, M);
+    layer_norm_with_statistics<T>(tape.backend(), used, weight, bias, y, statistics);
     tape.reads(used);
     tape.push(Out<T, 2>(y.slice(0, M)), [=, &tape](View<const T, 2> dy) {
-        layer_norm_gradient<T>(tape.backend(), used, weight, dy, tape.whole_gradient(used), tape.gradient(weight),
-                               tape.gradient(bias));
+        layer_norm_gradient<T>(tape.backend(), used, weight, statistics, dy, tape.whole_gradient(used),
+                               tape.gradient(weight), tape.gradient(bias));
     });
 }
 
