@@ -6,7 +6,7 @@
 #include <fstream>
 #include <limits>
 
-#include "inspect/chart.hpp"
+#include "support/chart.hpp"
 #include "mia/core/error.hpp"
 #include "mia/version.hpp"
 

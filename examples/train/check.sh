@@ -21,6 +21,10 @@ grep -qF "missing.mkv" "$words" || fail "the missing clip is not named: $(cat "$
 grep -q "^iteration 24, loss .*, PSNR-Y .* dB, .* left$" "$words" || fail "no report in: $(cat "$words")"
 grep -aqF "clip.mp4: CC0, a test" "$folder/whole.safetensors" || fail "the weights do not tell their data"
 [ "$(wc -l <"$folder/whole.csv")" = 25 ] || fail "the curve: $(cat "$folder/whole.csv")"
+[ "$(grep -c "<polyline" "$folder/whole.svg")" = 2 ] || fail "the drawn curve: $(head -c 2000 "$folder/whole.svg")"
+[ "$(cd "$folder/whole_samples" && echo *)" = "0000012.png 0000024.png" ] || fail "samples: $(ls "$folder/whole_samples")"
+[ "$(ffprobe -v error -show_entries stream=width,height -of csv=p=0 "$folder/whole_samples/0000024.png")" = "664,88" ] ||
+    fail "a sample is not four pictures side by side"
 expect 1 "exists already" "$folder/whole.json"
 
 # Interrupted while it runs, with another number of threads, and resumed.
@@ -42,6 +46,7 @@ expect 0 "cut.safetensors is ready" "$folder/cut.json" --resume
 same_bytes "$folder/whole.safetensors" "$folder/cut.safetensors"
 same_bytes "$folder/whole.state" "$folder/cut.state"
 [ "$(cut -d, -f1 "$folder/cut.csv")" = "$(cut -d, -f1 "$folder/whole.csv")" ] || fail "the curve: $(cat "$folder/cut.csv")"
+same_bytes "$folder/whole.svg" "$folder/cut.svg"
 
 # From weights; what is wrong is said.
 config from ', "start": "whole.safetensors", "iterations": 1'

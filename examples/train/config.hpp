@@ -14,9 +14,16 @@ struct TrainConfig {
     std::int64_t report_every = 100, validate_every = 5000, save_every = 1000;  ///< iterations
     mia::TrainerConfig trainer;
 
-    /// Beside the output: what the run needs to go on, and its curve.
-    std::filesystem::path state() const { return std::filesystem::path(output).replace_extension(".state"); }
-    std::filesystem::path curve() const { return std::filesystem::path(output).replace_extension(".csv"); }
+    /// Beside the output: what the run needs to go on, its curve, and a folder of pictures, one a validation.
+    std::filesystem::path state() const { return beside(".state"); }
+    std::filesystem::path table() const { return beside(".csv"); }
+    std::filesystem::path drawing() const { return beside(".svg"); }
+    std::filesystem::path samples() const { return beside("_samples"); }
+
+private:
+    std::filesystem::path beside(const char* ending) const {
+        return std::filesystem::path(output).replace_extension() += ending;
+    }
 };
 
 /// Reads a JSON object; relative paths in it count from its folder. Error for what is malformed, missing, no key (with

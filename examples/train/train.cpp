@@ -1,15 +1,12 @@
 // Trains MiaVsrLite on the material that a configuration names: reads the data, steps, reports, validates, saves what a
-// resumed run needs, and writes the averaged weights at the end. config.cpp reads the configuration.
+// resumed run needs, and writes the averaged weights at the end. config.cpp reads the configuration, progress.cpp draws
+// the curve and the samples.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iomanip>
-#include <limits>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -24,6 +21,7 @@
 #include "support/interrupt.hpp"
 #include "support/program.hpp"
 #include "train/config.hpp"
+#include "train/progress.hpp"
 
 namespace {
 
@@ -55,37 +53,16 @@ std::string sources_text(const mia::DataSet& set, const std::vector<mia::Trainin
     return words;
 }
 
-/// A line every so many iterations: iteration,loss,gradient_norm,learning_rate,psnr_y.
-class Curve {
-public:
-    /// Keeps the lines of iterations that are done, for a resumed run.
-    Curve(const std::filesystem::path& path, std::int64_t iterations_done) {
-        std::string kept;
-        if (std::ifstream old(path); iterations_done > 0)
-            for (std::string line; std::getline(old, line);)
-                if (std::int64_t at = 0; std::istringstream(line) >> at && at <= iterations_done) kept += line + '\n';
-        out_.open(path, std::ios::trunc);
-        require(out_.is_open(), path.string(), ": the curve cannot be written. Check that its folder is writable.");
-        out_ << "iteration,loss,gradient_norm,learning_rate,psnr_y\n" << kept << std::flush;
-    }
-    void add(const mia::TrainingStep& mean, std::optional<double> psnr_y) {
-        out_ << mean.iteration << ',' << mean.loss << ',' << mean.gradient_norm << ',' << mean.learning_rate << ',';
-        if (psnr_y) out_ << *psnr_y;
-        out_ << std::endl;
-    }
-
-private:
-    std::ofstream out_;
-};
-
 class Run {
 public:
     Run(const TrainConfig& config, bool resume)
         : config_(config),
           set_(mia::read_data_set(config.data)),
           trainer_(load(), config.trainer),
-          curve_(config.curve(), begin(resume)) {
-        if (!config.validation.empty()) truth_ = read_clip(config.validation, config.validation_frames);
+          curve_(config.table(), config.drawing(), begin(resume)) {
+        if (config.validation.empty()) return;
+        truth_ = read_clip(config.validation, config.validation_frames);
+        std::filesystem::create_directories(config.samples());
     }
 
     /// False when it was asked to stop; it can go on then.
@@ -100,7 +77,7 @@ public:
             const bool last = trainer_.is_done();
             const auto is_due = [&](std::int64_t every) { return step.iteration % every == 0 || last; };
             std::optional<double> psnr_y;
-            if (truth_.frames > 0 && is_due(config_.validate_every)) psnr_y = trainer_.validate(truth_);
+            if (truth_.frames > 0 && is_due(config_.validate_every)) psnr_y = validate(step.iteration);
             if (psnr_y || is_due(config_.report_every)) report(psnr_y, first);
             if (is_due(config_.save_every)) trainer_.save(config_.state());
         }
@@ -127,6 +104,14 @@ private:
         else if (!config_.start.empty())
             trainer_.start_from(mia::read_state_dict(config_.start));
         return trainer_.iterations_done();
+    }
+
+    double validate(std::int64_t iteration) {
+        const mia::Validation validation = trainer_.validate(truth_);
+        char name[32];
+        std::snprintf(name, sizeof name, "%07lld.png", static_cast<long long>(iteration));
+        write_sample(validation, config_.samples() / name);
+        return validation.psnr_y;
     }
 
     void add(const mia::TrainingStep& step) {

@@ -205,7 +205,7 @@ TEST_F(TrainerTest, TheLossFallsAndTheAverageFollows) {
                            c.learning_rate = 5e-3;
                            c.average_decay = 0.9;
                        }));
-    const double quality_before = trainer.validate(truth);
+    const double quality_before = trainer.validate(truth).psnr_y;
     double first = 0, last = 0;
     for (int i = 0; i < 60; ++i) {
         const TrainingStep step = trainer.step();
@@ -215,7 +215,7 @@ TEST_F(TrainerTest, TheLossFallsAndTheAverageFollows) {
     }
     EXPECT_TRUE(trainer.is_done());
     EXPECT_LT(last, 0.7 * first);
-    EXPECT_GT(trainer.validate(truth), quality_before + 3);
+    EXPECT_GT(trainer.validate(truth).psnr_y, quality_before + 3);
     EXPECT_THAT([&] { trainer.step(); }, ThrowsMessage<Error>(HasSubstr("all 60 iterations are done")));
 }
 
@@ -228,9 +228,9 @@ TEST_F(TrainerTest, TheLearningRateFollowsTheSchedule) {
 TEST_F(TrainerTest, ValidationIsOfTheAverageOnRoundedFrames) {
     ToyTrainer trainer(clips(), config());
     const Clip truth = test::noise_clip(2, 21, 23);  // odd: cropped to 20 x 22
-    const double before = trainer.validate(truth);
+    const double before = trainer.validate(truth).psnr_y;
     trainer.parameters()[0] += 1;
-    EXPECT_EQ(trainer.validate(truth), before);
+    EXPECT_EQ(trainer.validate(truth).psnr_y, before);
 
     Cpu cpu;
     Network<Toy> model(cpu);

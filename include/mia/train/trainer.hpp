@@ -61,6 +61,13 @@ struct TrainingStep {
     double learning_rate = 0;
 };
 
+/// How a true clip looks after it was made small, and large again by the model.
+struct Validation {
+    double psnr_y = 0;               ///< dB, mean over the frames
+    Tensor<float, 4> input;          ///< (T, H, W, 3)
+    Tensor<float, 4> result, truth;  ///< (T, scale H, scale W, 3); the result in 8 bits
+};
+
 namespace detail {
 
 /// One fact a line: what decides the result of a run, but for the seed.
@@ -169,25 +176,26 @@ public:
         return done;
     }
 
-    /// PSNR-Y in dB of the averaged parameters on a clip of true frames: degraded as the samples are, run as a whole,
-    /// rounded to 8 bits; the mean over the frames. Frames are cropped to a multiple of the scale.
-    double validate(const Clip& truth) {
+    /// The averaged parameters on a clip of true frames: degraded as the samples are, run as a whole. Frames are
+    /// cropped to a multiple of the scale.
+    Validation validate(const Clip& truth) {
         constexpr int s = Model::scale;
         const int T = truth.frames, H = truth.height / s, W = truth.width / s;
         require(T > 0 && H > 0 && W > 0, truth.name, ": ", T, " frames of ", truth.width, " x ", truth.height,
                 " cannot be made ", s, " times smaller. Give a clip of larger frames.");
-        Tensor<float, 4> hr(T, s * H, s * W, 3), lr(T, H, W, 3), out(T, s * H, s * W, 3);
+        Validation v{.input = Tensor<float, 4>(T, H, W, 3),
+                     .result = Tensor<float, 4>(T, s * H, s * W, 3),
+                     .truth = Tensor<float, 4>(T, s * H, s * W, 3)};
         for (int t = 0; t < T; ++t) {
-            copy_region(truth.view()[t], {0, 0, s * H, s * W}, hr.view()[t]);
-            degrade(hr.view()[t], s, config_.samples.degradation, lr.view()[t]);
+            copy_region(truth.view()[t], {0, 0, s * H, s * W}, v.truth.view()[t]);
+            degrade(v.truth.view()[t], s, config_.samples.degradation, v.input.view()[t]);
         }
-        averaged()->forward(cpu_, lr, out);
-        double sum = 0;
+        averaged()->forward(cpu_, v.input, v.result);
         for (int t = 0; t < T; ++t) {
-            round_to_8_bit(out.view()[t]);
-            sum += psnr(out.view()[t], hr.view()[t], Channels::y);
+            round_to_8_bit(v.result.view()[t]);
+            v.psnr_y += psnr(v.result.view()[t], v.truth.view()[t], Channels::y) / T;
         }
-        return sum / T;
+        return v;
     }
 
     /// Begins with these weights instead, by name and shape; what they lack of a mask stays as of initialize(). Error

@@ -1,4 +1,4 @@
-#include "inspect/chart.hpp"
+#include "support/chart.hpp"
 
 #include <algorithm>
 #include <array>
@@ -59,7 +59,10 @@ Axis value_axis(const Chart& chart) {
     return {std::floor(low / step + 1e-9) * step, std::ceil(high / step - 1e-9) * step, height - bottom, top, step};
 }
 
-std::string polyline(const Series& series, double first, const Axis& x, const Axis& y, const char* color) {
+constexpr std::size_t most_dots = 100;  // of a line; more would hide it
+
+std::string polyline(const Series& series, const Chart& chart, const Axis& x, const Axis& y, const char* color) {
+    const auto drawn = std::size_t(std::ranges::count_if(series.values, [](double v) { return std::isfinite(v); }));
     std::string out, points;
     const auto end = [&] {
         if (!points.empty())
@@ -70,32 +73,51 @@ std::string polyline(const Series& series, double first, const Axis& x, const Ax
     for (std::size_t i = 0; i < series.values.size(); ++i) {
         const double value = series.values[i];
         if (!std::isfinite(value)) {
-            end();
+            if (!chart.bridges_gaps) end();
             continue;
         }
-        const double px = x(first + double(i)), py = y(value);
+        const double at = chart.first + chart.step * double(i), px = x(at), py = y(value);
         points += format("%.1f,%.1f ", px, py);
+        if (drawn > most_dots) continue;
         out += format("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\" fill=\"%s\"><title>", px, py, color) +
-               html_text(series.name) + format(", %g: %.4g</title></circle>\n", first + double(i), value);
+               html_text(series.name) + format(", %g: %.4g</title></circle>\n", at, value);
     }
     end();
     return out;
 }
 
+/// With the legend.
+double height_of(const Chart& chart) { return height + 20 * double((chart.series.size() + 3) / 4); }
+
 }  // namespace
+
+std::string svg(const std::vector<Chart>& charts) {
+    double below = 0;
+    std::string out;
+    for (const Chart& chart : charts) {
+        std::string one = svg(chart);
+        if (one.empty()) continue;
+        one.insert(std::string("<svg").size(),
+                   format(" y=\"%g\" width=\"%g\" height=\"%g\"", below, width, height_of(chart)));
+        out += one;
+        below += height_of(chart);
+    }
+    if (out.empty()) return {};
+    return format("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %g %g\">\n", width, below) + out +
+           "</svg>\n";
+}
 
 std::string svg(const Chart& chart) {
     std::size_t count = 0;
     for (const Series& series : chart.series) count = std::max(count, series.values.size());
     if (count == 0) return {};
     const Axis y = value_axis(chart);
-    const double last = chart.first + double(std::max<std::size_t>(count, 2) - 1);
-    const Axis x{chart.first, last, left, width - right, std::max(1., tick_step(last - chart.first, 10))};
-    const int legend_rows = int((chart.series.size() + 3) / 4);
+    const double last = chart.first + chart.step * double(std::max<std::size_t>(count, 2) - 1);
+    const Axis x{chart.first, last, left, width - right, std::max(chart.step, tick_step(last - chart.first, 10))};
     std::string out = format(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %g %g\" role=\"img\" "
         "font-family=\"sans-serif\" font-size=\"12\">\n",
-        width, height + 20 * legend_rows);
+        width, height_of(chart));
     out += "<title>" + html_text(chart.title) + "</title>\n";
     out += format("<text x=\"%g\" y=\"18\" font-size=\"14\" font-weight=\"bold\">", left) + html_text(chart.title) +
            "</text>\n";
@@ -116,7 +138,7 @@ std::string svg(const Chart& chart) {
            html_text(chart.x_name) + "</text>\n";
     for (std::size_t i = 0; i < chart.series.size(); ++i) {
         const char* color = palette[i % palette.size()];
-        out += polyline(chart.series[i], chart.first, x, y, color);
+        out += polyline(chart.series[i], chart, x, y, color);
         const double at = left + double(i % 4) * (width - left - right) / 4, line = height + 20 * double(i / 4) + 8;
         out +=
             format("<rect x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"12\" fill=\"%s\"/><text x=\"%.1f\" y=\"%.1f\">",
