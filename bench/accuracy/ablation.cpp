@@ -1,0 +1,220 @@
+// mia_ablation DATA CLIP...: the paper's choices at toy scale, trained by the library's own trainer on DATA (a list as
+// `train` takes it), each with the same budget and the same seed, and measured on true CLIPs that were made 4 times
+// smaller. Prints two tables: what attention looks at; what decides which tokens are skipped.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "mia/io/safetensors.hpp"
+#include "mia/metrics/quality.hpp"
+#include "mia/models/model_list.hpp"
+#include "mia/train/data/load_clips.hpp"
+#include "mia/train/trainer.hpp"
+#include "mia/video/ffmpeg.hpp"
+
+namespace {
+
+constexpr mia::MiaVsrConfig toy{.embed_dim = 16,
+                                .num_heads = 2,
+                                .window = {3, 4, 4},
+                                .depths = {{2}},
+                                .directions = mia::directions(mia::Direction::backward, mia::Direction::forward),
+                                .mid_channels = 16};
+constexpr mia::MiaVsrConfig toy_without_mask = [] {
+    mia::MiaVsrConfig config = toy;
+    config.mask.kind = mia::MaskKind::none;  // joint attention knows none
+    return config;
+}();
+struct Joint : mia::LiteParts {
+    template <mia::AttentionConfig C, class B>
+    using Attention = mia::JointAttention<C, B>;
+};
+struct Intra : mia::LiteParts {
+    template <mia::AttentionConfig C, class B>
+    using Attention = mia::IntraFrameAttention<C, B>;
+};
+using InterAndIntra = mia::MiaVsr<toy, mia::Cpu, mia::LiteParts>;
+
+struct Arguments {
+    std::filesystem::path data, folder = std::filesystem::temp_directory_path() / "mia_ablation";
+    std::vector<std::filesystem::path> clips;
+    int iterations = 2000, frames = 12, threads = int(std::max(1u, std::thread::hardware_concurrency()));
+};
+
+/// What a model does on one clip.
+struct Measured {
+    double psnr_y = 0, skipped = 0, seconds = 0;  ///< share of tokens; seconds a frame
+};
+
+class Ablation {
+public:
+    explicit Ablation(const Arguments& arguments) : arguments_(arguments) {
+        config_.samples = {.frames = 5, .height = 32, .width = 32, .reverse_time = true};
+        config_.iterations = arguments.iterations;
+        config_.batch = 2;
+        config_.learning_rate = 2e-3;
+        config_.least_learning_rate = 1e-6;
+        config_.warm_up = arguments.iterations / 20;
+        config_.average_decay = 0.99;
+        config_.largest_gradient = 1;
+        config_.drop_path = 0;
+        config_.optimizer = mia::Optimizer::muon;
+        config_.threads = arguments.threads;
+        material_ = mia::load_clips(mia::read_data_set(arguments.data), config_.samples).clips;
+        for (const auto& path : arguments.clips) {
+            mia::VideoReader reader(path);
+            mia::Clip clip;
+            for (mia::VideoFrame frame; clip.frames < arguments.frames && reader.read(frame);)
+                clip.append(frame.view());
+            mia::require(clip.frames > 0, path.string(), ": no frame to measure on. Name another clip.");
+            clip.name = path.stem().string();
+            clips_.push_back(std::move(clip));
+        }
+        std::filesystem::create_directories(arguments.folder);
+    }
+
+    void attention() {
+        std::printf("Attention, %d iterations\n\n| queries | keys | parameters | GMAC a frame of 320 x 180 |%s\n",
+                    arguments_.iterations, head().c_str());
+        std::printf("|---|---|---|---|%s\n", rule().c_str());
+        attention_row<InterAndIntra>("current frame", "three frames (inter and intra)", "iia");
+        attention_row<mia::MiaVsr<toy_without_mask, mia::Cpu, Joint>>("three frames", "three frames (joint)", "joint");
+        attention_row<mia::MiaVsr<toy, mia::Cpu, Intra>>("current frame", "current frame (intra)", "intra");
+    }
+
+    void masks() {
+        const auto start = arguments_.folder / "iia.safetensors";
+        std::printf(
+            "\nMask, %d further iterations from the first row's weights; PSNR-Y (tokens skipped %%, ms a frame)\n\n"
+            "| mask |%s\n|---|%s\n",
+            arguments_.iterations, head().c_str(), rule().c_str());
+        const auto unmasked = train<InterAndIntra>("unmasked", start, mia::MaskUse::off, 0, 0);
+        masks_row("none", unmasked, {.mask = mia::MaskUse::off});
+        for (const double weight : {1e-4, 3e-4, 1e-3, 3e-3})
+            masks_row(mia::text("learned, sparsity ", weight),
+                      train<InterAndIntra>(mia::text("learned_", weight), start, mia::MaskUse::as_trained, weight, 0),
+                      {});
+        for (const float threshold : {0.05f, 0.1f, 0.2f})
+            masks_row(mia::text("threshold ", threshold, ", trained with it"),
+                      train<InterAndIntra>(mia::text("threshold_", threshold), start, mia::MaskUse::by_hand, 0,
+                                           double(threshold)),
+                      {.mask = mia::MaskUse::by_hand, .threshold = threshold});
+        for (const float threshold : {0.05f, 0.1f, 0.2f})
+            masks_row(mia::text("threshold ", threshold, ", set afterwards"), unmasked,
+                      {.mask = mia::MaskUse::by_hand, .threshold = threshold});
+    }
+
+private:
+    std::string head() const {
+        std::string words;
+        for (const mia::Clip& clip : clips_) words += " " + clip.name + " |";
+        return words + " mean |";
+    }
+    std::string rule() const {
+        std::string words;
+        for (std::size_t i = 0; i <= clips_.size(); ++i) words += "---|";
+        return words;
+    }
+
+    template <class Model>
+    std::filesystem::path train(const std::string& name, const std::filesystem::path& start, mia::MaskUse mask,
+                                double sparsity, double threshold) {
+        mia::TrainerConfig config = config_;
+        config.mask = mask;
+        config.sparsity = sparsity;
+        config.mask_threshold = threshold;
+        if (!start.empty()) config.learning_rate /= 4;
+        mia::Trainer<Model> trainer(material_, config);
+        if (!start.empty()) trainer.start_from(mia::read_safetensors(start));
+        while (!trainer.is_done()) trainer.step();
+        const auto path = arguments_.folder / (name + ".safetensors");
+        trainer.save_weights(path);
+        return path;
+    }
+
+    template <class Model>
+    std::vector<Measured> measure(const std::filesystem::path& weights, mia::ModelOptions options) {
+        constexpr int s = Model::scale;
+        options.threads = arguments_.threads;
+        mia::RunningModel<Model> model("toy", mia::read_safetensors(weights), options);
+        std::vector<Measured> all;
+        for (const mia::Clip& clip : clips_) {
+            const int T = clip.frames, H = clip.height / s, W = clip.width / s;
+            mia::Tensor<float, 4> hr(T, s * H, s * W, 3), lr(T, H, W, 3), out(T, s * H, s * W, 3);
+            for (int t = 0; t < T; ++t) {
+                mia::copy_region(clip.view()[t], {0, 0, s * H, s * W}, hr.view()[t]);
+                mia::degrade(hr.view()[t], s, mia::Degradation::bicubic, lr.view()[t]);
+            }
+            model.forward(lr, out);  // takes its memory
+            const auto begin = std::chrono::steady_clock::now();
+            model.forward(lr, out);
+            Measured m;
+            m.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / T;
+            m.skipped = model.skipped_share();
+            for (int t = 0; t < T; ++t) {
+                mia::round_to_8_bit(out.view()[t]);
+                m.psnr_y += mia::psnr(out.view()[t], hr.view()[t], mia::Channels::y) / T;
+            }
+            all.push_back(m);
+        }
+        Measured mean;
+        for (const Measured& m : all) {
+            mean.psnr_y += m.psnr_y / double(clips_.size());
+            mean.skipped += m.skipped / double(clips_.size());
+            mean.seconds += m.seconds / double(clips_.size());
+        }
+        all.push_back(mean);
+        return all;
+    }
+
+    template <class Model>
+    void attention_row(const char* queries, const char* keys, const char* name) {
+        const auto weights = train<Model>(name, {}, mia::MaskUse::off, 0, 0);
+        const mia::Summary summary = mia::summary<Model>(180, 320);
+        std::printf("| %s | %s | %lld | %.2f |", queries, keys, static_cast<long long>(summary.rows[0].parameters),
+                    double(summary.rows[0].macs) / 1e9);
+        for (const Measured& m : measure<Model>(weights, {.mask = mia::MaskUse::off})) std::printf(" %.3f |", m.psnr_y);
+        std::puts("");
+    }
+    void masks_row(const std::string& name, const std::filesystem::path& weights, const mia::ModelOptions& options) {
+        std::printf("| %s |", name.c_str());
+        for (const Measured& m : measure<InterAndIntra>(weights, options))
+            std::printf(" %.3f (%.1f, %.1f) |", m.psnr_y, 100 * m.skipped, 1000 * m.seconds);
+        std::puts("");
+    }
+
+    Arguments arguments_;
+    mia::TrainerConfig config_;
+    std::vector<mia::TrainingClip> material_;
+    std::vector<mia::Clip> clips_;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    Arguments arguments;
+    CLI::App app("The paper's choices at toy scale: trained alike, measured alike.", "mia_ablation");
+    app.add_option("DATA", arguments.data, "list of the training material")->required();
+    app.add_option("CLIPS", arguments.clips, "true videos to measure on")->required();
+    app.add_option("--iterations", arguments.iterations, "of each training")->check(CLI::Range(20, 1000000));
+    app.add_option("--frames", arguments.frames, "of each clip, the first ones")->check(CLI::Range(1, 1000));
+    app.add_option("--threads", arguments.threads, "default: one for each processor")->check(CLI::Range(1, 1024));
+    app.add_option("--folder", arguments.folder, "for the weights");
+    CLI11_PARSE(app, argc, argv);
+    std::setvbuf(stdout, nullptr, _IONBF, 0);  // a row as soon as it is known
+    try {
+        mia::silence_ffmpeg();
+        Ablation ablation(arguments);
+        ablation.attention();
+        ablation.masks();
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "mia_ablation: %s\n", error.what());
+        return 1;
+    }
+}
