@@ -11,15 +11,15 @@ inline constexpr double sparsity_weight = 1e-4;
 
 namespace detail {
 
-/// Sum over i of value(difference of element i), in pieces of a fixed size, in double.
+/// Sum over i of value(i), in pieces of a fixed size, in double.
 template <class T, class F>
-double sum_differences(BasicCpu<T>& cpu, const T* a, const T* b, std::ptrdiff_t size, F value) {
+double sum_over(BasicCpu<T>& cpu, std::ptrdiff_t size, F value) {
     constexpr std::ptrdiff_t piece = 1 << 14;
     const auto scope = cpu.scope();
     const auto parts = cpu.template scratch<double>(int(simd::ceil_div(size, piece)));
     cpu.parallel_for(size, piece, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
         double sum = 0;
-        for (std::ptrdiff_t i = begin; i < end; ++i) sum += value(double(a[i]) - double(b[i]));
+        for (std::ptrdiff_t i = begin; i < end; ++i) sum += value(i);
         parts[begin / piece] = sum;
     });
     double sum = 0;
@@ -46,7 +46,9 @@ double mean_loss(Tape<B>& tape, View<U, Rank> output, View<V, Rank> target, doub
             for (std::ptrdiff_t i = begin; i < end; ++i) d.data[i] += T(weight / double(size)) * slope(T(a[i] - b[i]));
         });
     });
-    return weight * sum_differences(tape.backend(), a, b, size, value) / double(size);
+    const double sum =
+        sum_over(tape.backend(), size, [=](std::ptrdiff_t i) { return value(double(a[i]) - double(b[i])); });
+    return weight * sum / double(size);
 }
 
 }  // namespace detail

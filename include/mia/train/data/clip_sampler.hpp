@@ -59,6 +59,23 @@ inline int longest_side(const ClipSamplerConfig& config) {
     return config.scale * std::max(config.height, config.width);
 }
 
+/// One fact a line: what decides the samples, but for the seed.
+inline std::string facts_of(const ClipSamplerConfig& s) {
+    const MotionConfig& m = s.motion;
+    return text("frames ", s.frames, "\nheight ", s.height, "\nwidth ", s.width, "\ndegradation ",
+                s.degradation == Degradation::bicubic ? "bicubic" : "blur", "\nsymmetries ", s.symmetries,
+                "\nreverse_time ", s.reverse_time, "\nmotion ", m.max_speed, ' ', m.max_acceleration, ' ',
+                m.max_zoom_change, ' ', m.max_rotation, ' ', m.min_zoom, ' ', m.max_zoom, ' ', m.object_probability,
+                ' ', m.min_object, ' ', m.max_object, '\n');
+}
+inline std::string facts_of(const std::vector<TrainingClip>& clips) {
+    std::string facts;
+    for (const TrainingClip& source : clips)
+        facts += text("clip ", source.clip.name, ", ", source.clip.frames, " frames of ", source.clip.width, " x ",
+                      source.clip.height, ", weight ", source.weight, '\n');
+    return facts;
+}
+
 }  // namespace detail
 
 /// Why no sample can be cut out of a clip: "12 frames, 16 are needed". Empty when it can.
@@ -106,9 +123,11 @@ public:
     const std::vector<TrainingClip>& clips() const { return clips_; }
 
     /// Sample n. lr: (frames, height, width, 3), hr: (frames, scale height, scale width, 3), both k / 255 with
-    /// k = 0 ... 255. Error when the views have other shapes.
-    SampleOrigin draw(std::uint64_t n, View<float, 4> lr, View<float, 4> hr) const {
-        check(lr, hr);
+    /// k = 0 ... 255; no hr: only lr is wanted. flow, if wanted: (height, width, 2), LR pixels, x then y, exactly what
+    /// each LR pixel's centre moves by from the first frame to the second. Error when the views have other shapes, and
+    /// when the flow of something else than a photo is asked for.
+    SampleOrigin draw(std::uint64_t n, View<float, 4> lr, View<float, 4> hr, View<float, 3> flow = {}) const {
+        check(lr, hr, flow);
         SampleRandom random(seed_, n);
         SampleOrigin origin;
         origin.clip = random_clip(random);
@@ -124,9 +143,12 @@ public:
         if (origin.symmetry.transpose) std::swap(origin.region.height, origin.region.width);
 
         if (source.is_photo) {
-            const Clip made = clip_of_photo(source.clip, origin.region, random);
-            cut(made, origin, lr, hr);
+            const SyntheticScene scene = scene_of_photo(source.clip, origin.region, random);
+            cut(drawn_clip(scene, source.clip.name), origin, lr, hr);
+            if (flow.data) cut_flow(scene, origin, flow);
         } else {
+            require(!flow.data, "ClipSampler: the flow of ", source.clip.name,
+                    " was asked for, which nobody knows. Give photos only, of which clips are made.");
             place(source.clip, origin, random);
             cut(source.clip, origin, lr, hr);
         }
@@ -148,11 +170,10 @@ private:
     }
 
     /// Frames with a margin around the region, so that its LR pixels know what lies beyond.
-    Clip clip_of_photo(const Clip& photo, Region& region, SampleRandom& random) const {
+    SyntheticScene scene_of_photo(const Clip& photo, Region& region, SampleRandom& random) const {
         region.y = region.x = config_.scale * degradation_margin(config_.degradation, config_.scale);
-        const auto scene = random_scene(photo.view()[0], config_.frames, region.height + 2 * region.y,
-                                        region.width + 2 * region.x, config_.motion, random);
-        return drawn_clip(scene, photo.name);
+        return random_scene(photo.view()[0], config_.frames, region.height + 2 * region.y, region.width + 2 * region.x,
+                            config_.motion, random);
     }
 
     void cut(const Clip& clip, const SampleOrigin& origin, View<float, 4> lr, View<float, 4> hr) const {
@@ -163,22 +184,45 @@ private:
         const View<float, 3> high_view{high.data(), {region.height, region.width, 3}};
         const View<float, 3> low_view{low.data(), {height, width, 3}};
         for (int t = 0; t < config_.frames; ++t) {
-            const auto frame = clip.view()[origin.first_frame + (origin.reversed ? config_.frames - 1 - t : t)];
-            copy_region(frame, region, high_view);
+            const auto frame = clip.view()[origin.first_frame + source_frame(origin, t)];
             degrade_region(frame, region, config_.scale, config_.degradation, low_view);
-            apply_symmetry(origin.symmetry, high_view, hr[t]);
             apply_symmetry(origin.symmetry, low_view, lr[t]);
+            if (!hr.data) continue;
+            copy_region(frame, region, high_view);
+            apply_symmetry(origin.symmetry, high_view, hr[t]);
         }
     }
 
-    void check(View<float, 4> lr, View<float, 4> hr) const {
+    void cut_flow(const SyntheticScene& scene, const SampleOrigin& origin, View<float, 3> flow) const {
+        const Region& region = origin.region;
+        const int scale = config_.scale, height = region.height / scale, width = region.width / scale;
+        const int from = source_frame(origin, 0), to = source_frame(origin, 1);
+        const PlanePoint corner = scene.point(region.y, region.x);
+        std::vector<float> vectors;
+        for (int i = 0; i < height; ++i)
+            for (int j = 0; j < width; ++j) {  // an LR pixel's centre lies between HR pixels where the scale is even
+                const PlanePoint p{corner.x + scale * j + 0.5 * (scale - 1), corner.y + scale * i + 0.5 * (scale - 1)};
+                const PlanePoint q = scene.follow(from, to, p);
+                vectors.insert(vectors.end(), {float((q.x - p.x) / scale), float((q.y - p.y) / scale)});
+            }
+        apply_symmetry_to_vectors(origin.symmetry, {vectors.data(), {height, width, 2}}, flow);
+    }
+
+    /// The frame, counted from the origin's first, that frame t of a sample is.
+    int source_frame(const SampleOrigin& origin, int t) const { return origin.reversed ? config_.frames - 1 - t : t; }
+
+    void check(View<float, 4> lr, View<float, 4> hr, View<float, 3> flow) const {
         const auto fits = [&](View<float, 4> x, int scale) {
             return x.extent(0) == config_.frames && x.extent(1) == scale * config_.height &&
                    x.extent(2) == scale * config_.width && x.extent(3) == 3;
         };
-        require(fits(lr, 1) && fits(hr, config_.scale), "ClipSampler: draw into lr ", shape_text(lr), " and hr ",
-                shape_text(hr), "; samples have ", config_.frames, " frames of ", config_.width, " x ", config_.height,
-                " LR pixels at scale ", config_.scale, ". Give views of these shapes.");
+        require(!flow.data || (config_.frames >= 2 && flow.extent(0) == config_.height &&
+                               flow.extent(1) == config_.width && flow.extent(2) == 2),
+                "ClipSampler: draw a flow into ", shape_text(flow), "; samples have ", config_.frames, " frames of ",
+                config_.width, " x ", config_.height, " LR pixels. Give a view (height, width, 2), and two frames.");
+        require(fits(lr, 1) && (!hr.data || fits(hr, config_.scale)), "ClipSampler: draw into lr ", shape_text(lr),
+                " and hr ", shape_text(hr), "; samples have ", config_.frames, " frames of ", config_.width, " x ",
+                config_.height, " LR pixels at scale ", config_.scale, ". Give views of these shapes.");
     }
 
     std::vector<TrainingClip> clips_;

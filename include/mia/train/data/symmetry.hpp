@@ -1,5 +1,7 @@
 #pragma once
 #include <algorithm>
+#include <cstddef>
+#include <utility>
 
 #include "mia/core/error.hpp"
 #include "mia/core/view.hpp"
@@ -26,6 +28,16 @@ inline void apply_symmetry(Symmetry symmetry, View<const float, 3> x, View<float
             std::copy_n(&x(symmetry.flip_y ? height - 1 - row : row, symmetry.flip_x ? width - 1 - column : column, 0),
                         channels, &y(i, j, 0));
         }
+}
+
+/// The same for vectors (H, W, 2), x then y, such as a flow: they turn along.
+inline void apply_symmetry_to_vectors(Symmetry symmetry, View<const float, 3> x, View<float, 3> y) {
+    apply_symmetry(symmetry, x, y);
+    for (std::ptrdiff_t i = 0; i < y.size(); i += 2) {
+        if (symmetry.flip_x) y.data[i] = -y.data[i];
+        if (symmetry.flip_y) y.data[i + 1] = -y.data[i + 1];
+        if (symmetry.transpose) std::swap(y.data[i], y.data[i + 1]);
+    }
 }
 
 }  // namespace mia
