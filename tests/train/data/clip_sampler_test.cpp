@@ -4,11 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cmath>
 #include <limits>
 #include <set>
 #include <thread>
 #include <vector>
 
+#include "mia/ops/flow_warp/flow_warp.hpp"
 #include "train/data/pictures.hpp"
 
 namespace mia {
@@ -184,6 +186,57 @@ TEST(ClipSampler, Errors) {
     const ClipSampler sampler(clips, small, 0);
     const Sample sample(sampler, 0);
     EXPECT_THROW(sampler.draw(0, sample.hr_view, sample.lr_view), Error);
+}
+
+TEST(ClipSampler, TheFlowLeadsFromTheFirstFrameToTheSecond) {
+    std::vector<TrainingClip> photo(1);
+    photo[0] = {test::smooth_clip(90, 90), 1, true};
+    const ClipSamplerConfig config{
+        .scale = 2,
+        .frames = 2,
+        .height = 21,
+        .width = 17,
+        .reverse_time = true,
+        .motion = {.max_speed = 12, .min_zoom = 0.3, .max_zoom = 0.6, .object_probability = 0}};
+    const ClipSampler sampler(photo, config, 3);
+    Cpu cpu;
+    std::set<int> kinds;
+    double error = 0, error_at_rest = 0, length = 0;
+    int inside = 0;
+    for (std::uint64_t n = 0; n < 100; ++n) {
+        Tensor<float, 4> lr(2, 21, 17, 3), with_hr(2, 21, 17, 3), hr(2, 42, 34, 3);
+        Tensor<float, 3> flow(21, 17, 2), warped(21, 17, 3);
+        const SampleOrigin origin = sampler.draw(n, lr, {}, flow);
+        kinds.insert(origin.symmetry.flip_x + 2 * origin.symmetry.flip_y + 4 * origin.symmetry.transpose +
+                     8 * origin.reversed);
+        sampler.draw(n, with_hr, hr);
+        ASSERT_TRUE(std::equal(lr.data(), lr.data() + lr.size(), with_hr.data())) << n;
+        flow_warp<float, float>(cpu, lr.view()[1], flow, Padding::border, warped.view());
+        for (int i = 0; i < 21; ++i)
+            for (int j = 0; j < 17; ++j) {
+                const float x = float(j) + flow.view()(i, j, 0), y = float(i) + flow.view()(i, j, 1);
+                length += std::hypot(x - float(j), y - float(i)) / (100 * 21 * 17);
+                if (x < 0 || x > 16 || y < 0 || y > 20) continue;
+                ++inside;
+                error += std::abs(warped.view()(i, j, 1) - lr.view()(0, i, j, 1));
+                error_at_rest += std::abs(lr.view()(1, i, j, 1) - lr.view()(0, i, j, 1));
+            }
+    }
+    EXPECT_EQ(kinds.size(), 16u);
+    EXPECT_GT(length, 1);
+    EXPECT_LT(error / inside, 0.01);  // what interpolation and rounding leave
+    EXPECT_GT(error_at_rest / inside, 0.05);
+}
+
+TEST(ClipSampler, FlowsThatNobodyKnowsAreErrors) {
+    auto clips = two_clips_and_a_photo();
+    clips.pop_back();
+    const ClipSampler sampler(clips, small, 1);
+    Tensor<float, 4> lr(3, 5, 7, 3);
+    Tensor<float, 3> flow(5, 7, 2), turned(7, 5, 2);
+    const auto draw = [&](View<float, 3> to) { return [&, to] { sampler.draw(0, lr, {}, to); }; };
+    EXPECT_THAT(draw(flow), testing::ThrowsMessage<Error>(HasSubstr("the flow of noise was asked for")));
+    EXPECT_THAT(draw(turned), testing::ThrowsMessage<Error>(HasSubstr("draw a flow into (7, 5, 2)")));
 }
 
 TEST(ClipSampler, APhotoThatJustFitsCanBeDrawn) {

@@ -22,6 +22,15 @@ TEST(Symmetry, FlipsThenTransposes) {
     EXPECT_THROW(apply_symmetry({.transpose = true}, x.view, flipped.view), Error);
 }
 
+TEST(Symmetry, VectorsTurnAlong) {
+    test::Picture x(1, 2, 2), flipped(1, 2, 2), turned(2, 1, 2);
+    x.values = {1, 2, 3, 4};
+    apply_symmetry_to_vectors({.flip_x = true}, x.view, flipped.view);
+    EXPECT_EQ(flipped.values, (std::vector<float>{-3, 4, -1, 2}));
+    apply_symmetry_to_vectors({.flip_y = true, .transpose = true}, x.view, turned.view);
+    EXPECT_EQ(turned.values, (std::vector<float>{-2, 1, -4, 3}));
+}
+
 TEST(Symmetry, EightDifferentOnes) {
     std::set<std::vector<float>> seen;
     for (int n = 0; n < 8; ++n) {
