@@ -58,4 +58,9 @@ std::map<std::string, std::string> model_metadata(bool with_mask = true) {
     return m;
 }
 
+/// The same for a module that is no MiaVsr and states its own, such as a flow network.
+template <class M>
+requires requires { M::metadata(); }
+std::map<std::string, std::string> model_metadata(bool = true) { return M::metadata(); }
+
 }  // namespace mia

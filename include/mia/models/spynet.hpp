@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <map>
 #include <string>
 #include <tuple>
 
@@ -85,6 +86,8 @@ public:
     using Scalar = typename B::Scalar;
     static constexpr const char* name = "spynet";
     static constexpr SpyNetConfig config = C;
+    template <Backend Other>
+    using On = SpyNet<C, Other>;                          ///< the same network on another backend
     static constexpr int multiple = 1 << (C.levels - 1);  ///< frames are resized to multiples of this
     static constexpr int least_size = 2 * multiple;       ///< the coarsest level has at least 2 x 2 cells
 
@@ -118,6 +121,17 @@ public:
     }
     void forward(B& backend, View<const Scalar, 3> ref, View<const Scalar, 3> supp, View<float, 3> flow) const {
         forward(backend, ref, supp, flow, [](int, View<const Scalar, 3>) {});
+    }
+
+    /// What a weight file says of a network of its own.
+    static std::map<std::string, std::string> metadata() {
+        std::string channels;
+        for (int i = 0; i < C.channels.count(); ++i)
+            channels += (i > 0 ? "," : "") + std::to_string(C.channels.value[i]);
+        return {{"flow", name},
+                {"levels", std::to_string(C.levels)},
+                {"kernel_size", std::to_string(C.kernel_size)},
+                {"channels", channels}};
     }
 
     /// Mean and deviation of ImageNet, as the official code has them; a file may hold others.
