@@ -57,6 +57,7 @@ public:
     Placed(B& backend, const std::array<int, Rank>& extents) : Placed(backend, extents, Fill::nan) {}
 
     View<U, Rank> view() { return tensor_.view(); }
+    View<const U, Rank> view() const { return tensor_.view(); }
     operator View<U, Rank>() { return tensor_.view(); }
     operator View<const U, Rank>() const { return tensor_.view(); }
     std::vector<U> values() const {
@@ -65,6 +66,17 @@ public:
                  View<U, 1>{all.data(), {int(all.size())}});
         synchronize(*backend_);
         return all;
+    }
+    /// The same with its extents.
+    Tensor<U, Rank> on_host() const {
+        const auto from = tensor_.view();
+        return [&]<std::size_t... I>(std::index_sequence<I...>) {
+            Tensor<U, Rank> to(from.extent(int(I))...);
+            download(*backend_, from, to.view());
+            synchronize(*backend_);
+            return to;
+        }
+        (std::make_index_sequence<std::size_t(Rank)>{});
     }
 
 private:
@@ -89,6 +101,13 @@ template <int Rank, class B, class Number>
 auto place(B& backend, const std::vector<Number>& numbers, const std::array<int, Rank>& extents) {
     using T = typename B::Scalar;
     return Placed<B, T, Rank>(backend, std::vector<T>(numbers.begin(), numbers.end()), extents);
+}
+/// A tensor of the host.
+template <class B, class U, int Rank>
+auto place(B& backend, const Tensor<U, Rank>& tensor) {
+    std::array<int, Rank> extents;
+    for (int axis = 0; axis < Rank; ++axis) extents[std::size_t(axis)] = tensor.extent(axis);
+    return place<Rank>(backend, std::vector<U>(tensor.data(), tensor.data() + tensor.size()), extents);
 }
 /// The result of an op, not written yet.
 template <int Rank, class B>

@@ -211,21 +211,29 @@ void synchronize(BasicCuda<T>& cuda) {
 
 namespace detail {
 template <class T, class U, int Rank>
-void copy_async(BasicCuda<T>& cuda, View<const U, Rank> from, View<U, Rank> to, cudaMemcpyKind kind, const char* what) {
-    require(from.size() == to.size(), what, ": from ", shape_text(from), " to ", shape_text(to));
+void copy_async(BasicCuda<T>& cuda, const char* op, View<const U, Rank> from, View<U, Rank> to, cudaMemcpyKind kind) {
+    require(from.size() == to.size(), op, ": from ", shape_text(from), " to ", shape_text(to));
     if (to.size() == 0) return;
-    require_success(cudaMemcpyAsync(to.data, from.data, std::size_t(to.size()) * sizeof(U), kind, cuda.stream()), what,
+    cuda.set_last_op(op);
+    require_success(cudaMemcpyAsync(to.data, from.data, std::size_t(to.size()) * sizeof(U), kind, cuda.stream()), op,
                     " of ", shape_text(to));
+}
+template <class T, class U, int Rank>
+void zero_async(BasicCuda<T>& cuda, const char* op, View<U, Rank> y) {
+    if (y.size() == 0) return;
+    cuda.set_last_op(op);
+    require_success(cudaMemsetAsync(y.data, 0, std::size_t(y.size()) * sizeof(U), cuda.stream()), op, " of ",
+                    shape_text(y));
 }
 }  // namespace detail
 
 template <class T, class U, int Rank>
 void upload(BasicCuda<T>& cuda, std::type_identity_t<View<const U, Rank>> from, View<U, Rank> to) {
-    detail::copy_async(cuda, from, to, cudaMemcpyHostToDevice, "upload");
+    detail::copy_async(cuda, "upload", from, to, cudaMemcpyHostToDevice);
 }
 template <class T, class U, int Rank>
 void download(BasicCuda<T>& cuda, std::type_identity_t<View<const U, Rank>> from, View<U, Rank> to) {
-    detail::copy_async(cuda, from, to, cudaMemcpyDeviceToHost, "download");
+    detail::copy_async(cuda, "download", from, to, cudaMemcpyDeviceToHost);
 }
 
 /// A point in a backend's work, to measure time or to order two backends.

@@ -1,54 +1,61 @@
 #include "mia/ops/elementwise/elementwise.hpp"
 
 #include "reference/activation.hpp"
-#include "reference/numbers.hpp"
+#include "support/backends.hpp"
 #include "support/golden.hpp"
 
 namespace mia {
 namespace {
 
-template <class T>
+template <class B>
 class ElementwiseOp : public testing::Test {};
-using Scalars = testing::Types<float, double>;
-TYPED_TEST_SUITE(ElementwiseOp, Scalars);
+TYPED_TEST_SUITE(ElementwiseOp, test::Backends);
+template <class B>
+class ActivationGolden : public testing::Test {};
+TYPED_TEST_SUITE(ActivationGolden, test::FloatBackends);
 
 constexpr int sizes[] = {1, 2, 3, 15, 16, 17, 100, 16384, 16391, 70000};
 
 TYPED_TEST(ElementwiseOp, AddCopyAndFill) {
-    using T = TypeParam;
-    for (const int threads : {1, 2, 3}) {
-        BasicCpu<T> cpu(threads, ScratchFill::nan);
+    using T = typename TypeParam::Scalar;
+    for (const int threads : test::thread_counts<TypeParam>()) {
+        auto backend = test::make_backend<TypeParam>(threads);
         test::Random random(2);
         for (const int n : sizes) {
-            const auto a = test::cast<T>(random.numbers(n)), b = test::cast<T>(random.numbers(n));
-            auto y = test::unwritten<T>(n);
-            add<T>(cpu, {a.data(), {n, 1}}, {b.data(), {n, 1}}, {y.data(), {n, 1}});
+            const auto in_a = test::place<2>(backend, random.numbers(n), {n, 1});
+            const auto in_b = test::place<2>(backend, random.numbers(n), {n, 1});
+            const auto a = in_a.values(), b = in_b.values();
+            auto out = test::place<2>(backend, {n, 1});
+            add<T>(backend, in_a, in_b, out);
+            auto y = out.values();
             for (int i = 0; i < n; ++i) ASSERT_EQ(y[i], a[i] + b[i]) << i << " of " << n;
-            copy<T>(cpu, {a.data(), {1, n}}, {y.data(), {1, n}});
-            EXPECT_EQ(y, a);
-            add<T>(cpu, {y.data(), {n, 1}}, {y.data(), {n, 1}}, {y.data(), {n, 1}});  // y may be any input
+            copy<T>(backend, in_a.view().reshape(1, n), out.view().reshape(1, n));
+            EXPECT_EQ(out.values(), a);
+            add<T>(backend, out, out, out);  // y may be any input
+            y = out.values();
             for (int i = 0; i < n; ++i) ASSERT_EQ(y[i], a[i] + a[i]);
-            fill_zero(cpu, View<T, 1>{y.data(), {n}});
-            EXPECT_EQ(y, std::vector<T>(std::size_t(n)));
+            fill_zero(backend, out.view().reshape(n));
+            EXPECT_EQ(out.values(), std::vector<T>(std::size_t(n)));
         }
-        std::vector<float> flow(2 * 3 * 2, 1.5f), sum = test::unwritten<float>(12);
-        add_flows(cpu, {flow.data(), {2, 3, 2}}, {flow.data(), {2, 3, 2}}, {sum.data(), {2, 3, 2}});
-        EXPECT_EQ(sum, std::vector<float>(12, 3.0f));
+        const test::Placed<TypeParam, float, 3> flow(backend, std::vector<float>(12, 1.5f), {2, 3, 2});
+        test::Placed<TypeParam, float, 3> sum(backend, {2, 3, 2});
+        add_flows(backend, flow, flow, sum);
+        EXPECT_EQ(sum.values(), std::vector<float>(12, 3.0f));
     }
 }
 
 TYPED_TEST(ElementwiseOp, Activations) {
-    using T = TypeParam;
-    BasicCpu<T> cpu(2, ScratchFill::nan);
+    using T = typename TypeParam::Scalar;
+    auto backend = test::make_backend<TypeParam>();
     for (const int n : {1, 7, 64, 1001}) {
         const auto x = test::Random(n).numbers(n, -8, 8);
-        const auto in = test::cast<T>(x);
+        const auto in = test::place<2>(backend, x, {n, 1});
         const auto check = [&](Activation activation, double (*f)(double), double bound) {
-            auto y = test::unwritten<T>(n);
-            activate<T>(cpu, {in.data(), {n, 1}}, activation, {y.data(), {n, 1}});
+            auto y = test::place<2>(backend, {n, 1});
+            activate<T>(backend, in, activation, y);
             auto expected = x;
             for (double& v : expected) v = f(v);
-            test::expect_near(y, expected, bound, text("activation ", int(activation)));
+            test::expect_near(y.values(), expected, bound, text("activation ", int(activation)));
         };
         check(
             Activation::none, [](double v) { return v; }, 0);
@@ -58,17 +65,17 @@ TYPED_TEST(ElementwiseOp, Activations) {
     }
 }
 
-TEST(ActivationGolden, OpsBasic) {
+TYPED_TEST(ActivationGolden, OpsBasic) {
     constexpr double bound = 1.4e-5;  // ten times what an independent float implementation reaches
     const test::Golden golden("ops_basic");
-    Cpu cpu(2, ScratchFill::nan);
+    auto backend = test::make_backend<TypeParam>();
     test::Errors errors("ops_basic activations");
     const auto check = [&](const std::string& name, Activation activation) {
         const auto x = golden(name + ".x");
         const int n = int(x.data.size());
-        auto y = test::unwritten<float>(n);
-        activate<float>(cpu, {x.data.data(), {n, 1}}, activation, {y.data(), {n, 1}});
-        errors.compare(name, y.data(), golden(name + ".y").data, bound);
+        auto y = test::place<2>(backend, {n, 1});
+        activate<float>(backend, test::place<2>(backend, x.data, {n, 1}), activation, y);
+        errors.compare(name, y.values().data(), golden(name + ".y").data, bound);
     };
     check("gelu", Activation::gelu);
     check("leaky_relu", Activation::leaky_relu);

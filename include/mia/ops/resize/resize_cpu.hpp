@@ -1,28 +1,8 @@
 #pragma once
 #include "mia/core/cpu.hpp"
-#include "mia/ops/resize/resize.hpp"
+#include "mia/ops/resize/linear_tap.hpp"
 
 namespace mia {
-
-namespace detail {
-/// Where one output coordinate reads along an axis.
-struct LinearTap {
-    int i0, i1;
-    float l0, l1;
-    LinearTap() = default;
-    LinearTap(int dst, int in, int out, Corners corners) {
-        float s;
-        if (corners == Corners::aligned)
-            s = out > 1 ? float(in - 1) / float(out - 1) * float(dst) : 0.0f;
-        else
-            s = std::max(0.0f, float(in) / float(out) * (float(dst) + 0.5f) - 0.5f);
-        i0 = std::min(int(s), in - 1);
-        i1 = i0 + (i0 < in - 1 ? 1 : 0);
-        l1 = s - float(i0);
-        l0 = 1.0f - l1;
-    }
-};
-}  // namespace detail
 
 template <class T>
 void resize_bilinear(BasicCpu<T>& cpu, In<T, 3> x, Corners corners, Out<T, 3> y, ChannelFactors factors = {}) {

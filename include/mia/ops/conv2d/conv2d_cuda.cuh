@@ -1,0 +1,79 @@
+#pragma once
+#include "mia/ops/conv2d/conv2d.hpp"
+#include "mia/ops/tiled_product.cuh"
+
+namespace mia {
+
+template <class T>
+struct PackedConv2d<BasicCuda<T>> : DeviceWeights<T> {
+    int in_channels = 0, kernel_size = 0;
+};
+
+namespace detail {
+/// k = (u, v, i): as the image lies.
+template <class T>
+struct ConvolutionWeight {
+    const T* weight;  // (O, I, size, size)
+    int I, size;
+    __device__ T operator()(int o, int k) const {
+        const int i = k % I, v = k / I % size, u = k / (I * size);
+        return weight[((std::ptrdiff_t(o) * I + i) * size + u) * size + v];
+    }
+};
+template <class T>
+struct ConvolutionBias {
+    const T* bias;
+    __device__ T operator()(int o) const { return bias[o]; }
+};
+
+/// The left side of an implicit matrix product: row m is a pixel, column k a tap and an input channel. Nothing is
+/// copied or padded; taps beyond the image are zero.
+template <class T>
+struct ConvolutionTaps {
+    const T* x;  // (H, W, I)
+    int H, W, I, size;
+    struct Row {
+        int y, x;
+    };
+    struct Column {
+        int dy, dx, i;
+    };
+    __device__ Row row(int m) const { return {m / W, m % W}; }
+    __device__ Column column(int k) const {
+        const int tap = k / I;
+        return {tap / size - size / 2, tap % size - size / 2, k % I};
+    }
+    __device__ T at(Row row, Column column) const {
+        const int py = row.y + column.dy, px = row.x + column.dx;
+        if (py < 0 || py >= H || px < 0 || px >= W) return T(0);
+        return x[(std::ptrdiff_t(py) * W + px) * I + column.i];
+    }
+};
+}  // namespace detail
+
+template <class T>
+void pack_conv2d(BasicCuda<T>& cuda, In<T, 4> weight, In<T, 1> bias, PackedConv2d<BasicCuda<T>>& packed) {
+    const int O = weight.extent(0), I = weight.extent(1), k = weight.extent(2);
+    packed.in_channels = I;
+    packed.kernel_size = k;
+    packed.pack(cuda, O, k * k * I, detail::ConvolutionWeight<T>{weight.data, I, k},
+                detail::ConvolutionBias<T>{bias.data});
+}
+
+template <class T>
+void conv2d(BasicCuda<T>& cuda, In<T, 3> x, const PackedConv2d<BasicCuda<T>>& weights, Out<T, 3> y,
+            Activation activation = Activation::none, In<T, 3> residual = {}) {
+    require(weights.ready,
+            "conv2d: the parameters are not packed; call prepare(backend, model) after loading or changing them");
+    const int H = x.extent(0), W = x.extent(1), I = weights.in_channels, O = weights.N;
+    require(x.extent(2) == I && y.extent(2) == O && y.extent(0) == H && y.extent(1) == W, "conv2d: x ", shape_text(x),
+            " and y ", shape_text(y), " do not fit a convolution of ", I, " to ", O, " channels");
+    require(activation != Activation::gelu || !residual.data,
+            "conv2d: gelu with a residual is not offered; add it afterwards");
+    const std::int64_t macs = std::int64_t(H) * W * weights.K * O;
+    cuda.record({"conv2d", &weights, macs, macs});
+    detail::tiled_product(cuda, "conv2d", detail::ConvolutionTaps<T>{x.data, H, W, I, weights.kernel_size}, H * W, {},
+                          weights, activation, residual.data, y.data);
+}
+
+}  // namespace mia

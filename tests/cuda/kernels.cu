@@ -1,0 +1,32 @@
+/// Every op's CUDA half, instantiated: what nvcc must compile, for the chips of CMAKE_CUDA_ARCHITECTURES. Never run.
+#include "mia/cuda.cuh"
+#include "mia/ops/conv2d/conv2d_shuffle.hpp"
+
+namespace mia {
+
+void all_ops(Cuda& cuda) {
+    const View<float, 1> x1{};
+    const View<float, 2> x2{};
+    const View<float, 3> x3{};
+    const View<float, 4> x4{};
+    PackedLinear<Cuda> linear_weights;
+    PackedConv2d<Cuda> conv2d_weights;
+
+    activate<float>(cuda, x2, Activation::gelu, x2);
+    add<float>(cuda, x2, x2, x2);
+    add_flows(cuda, x3, x3, x3);
+    conv2d<float>(cuda, x3, conv2d_weights, x3);
+    conv2d_shuffle<Cuda>(cuda, x3, conv2d_weights, 2, x3);
+    copy<float>(cuda, x2, x2);
+    crop_image<float>(cuda, x3, x3);
+    fill_zero(cuda, x1);
+    layer_norm<float>(cuda, x2, x1, x1, x2);
+    linear<float>(cuda, x2, linear_weights, x2);
+    pack_conv2d<float>(cuda, x4, x1, conv2d_weights);
+    pack_linear<float>(cuda, x2, x1, 1.0f, linear_weights);
+    pad_replicate<float>(cuda, x3, x3);
+    pixel_shuffle<float>(cuda, x3, 2, x3);
+    resize_bilinear<float>(cuda, x3, Corners::apart, x3);
+}
+
+}  // namespace mia
