@@ -2,12 +2,12 @@
 
 #include <gmock/gmock.h>
 
-#include <cmath>
 #include <filesystem>
 #include <limits>
 
 #include "mia/models/spynet.hpp"
 #include "train/data/pictures.hpp"
+#include "train/gradient_check.hpp"
 
 namespace mia {
 namespace {
@@ -103,7 +103,7 @@ TEST_F(FlowTrainerTest, TheFirstStageFindsKnownMotionAndTheSecondGoesOnWithoutIt
     }
     EXPECT_TRUE(synthetic.is_done());
     EXPECT_LT(last, 0.5 * first);
-    const FlowValidation known = synthetic.validate(held_out, 32);
+    const FlowQuality known = synthetic.validate(held_out, 32);
     EXPECT_GT(known.end_point_error_at_rest, 0.8);
     EXPECT_LT(known.end_point_error, 0.4 * known.end_point_error_at_rest);
     EXPECT_LT(known.warping_error, 0.4 * known.warping_error_at_rest);
@@ -117,13 +117,52 @@ TEST_F(FlowTrainerTest, TheFirstStageFindsKnownMotionAndTheSecondGoesOnWithoutIt
                           c.average_decay = 0.9;
                       }));
     second.start_from(read_safetensors(weights));
-    const FlowValidation before = second.validate(held_out, 32);
+    const FlowQuality before = second.validate(held_out, 32);
     EXPECT_EQ(before.warping_error, known.warping_error);
     EXPECT_EQ(before.end_point_error, known.end_point_error);
     run(second, 400);
-    const FlowValidation after = second.validate(held_out, 32);
+    const FlowQuality after = second.validate(held_out, 32);
     EXPECT_LT(after.warping_error, 0.85 * before.warping_error);
     EXPECT_LT(after.end_point_error, 0.85 * before.end_point_error);
+}
+
+/// All of the network at once, its warps by its own flow among it. Flows are float, so steps are wide and the bound is
+/// loose; what lacks a path of the gradient is off by more.
+TEST(FlowTrainer, GradientsOfAllParametersAreDifferences) {
+    using Tiny = SpyNet<SpyNetConfig{.levels = 2, .kernel_size = 3, .channels = {{4}}}, test::DoubleTape>;
+    const int H = 5, W = 7;
+    test::Random random(4);
+    const auto ref = random.numbers(H * W * 3, 0, 1), supp = random.numbers(H * W * 3, 0, 1);
+    const auto target = test::cast<float>(random.numbers(H * W * 2));
+    test::DoubleCpu cpu(2, ScratchFill::nan);
+    Network<Tiny, test::DoubleCpu> network(cpu);
+    for_each_parameter(*network, [&](const std::string&, const auto& p) {
+        for (std::ptrdiff_t i = 0; i < p.size && p.is_trained; ++i) p.data[i] = random.number(-0.3, 0.3);
+    });
+    test::DoubleTape tape(cpu, network.flat(), {.check_writes = true, .fill = ScratchFill::nan});
+    const auto loss = [&] {
+        tape.restart();
+        prepare(tape, *network);
+        const auto flow = tape.scratch<float>(H, W, 2);
+        std::as_const(*network).forward(tape, {ref.data(), {H, W, 3}}, {supp.data(), {H, W, 3}}, flow);
+        return end_point_error(tape, flow, {target.data(), {H, W, 2}}, 1, 0.1);
+    };
+    loss();
+    tape.backward();
+    const auto gradient = tape.parameter_gradients();
+    const std::ptrdiff_t trained = gradient.size() - 6;  // mean and deviation are last
+    test::Numbers expected;
+    for (std::ptrdiff_t i = 0; i < trained; ++i) {
+        double& x = network.flat()[i];
+        const double at = x, step = 1e-4;
+        x = at + step;
+        const double above = loss();
+        x = at - step;
+        expected.push_back((above - loss()) / (2 * step));
+        x = at;
+    }
+    test::expect_near(std::vector<double>(gradient.data, gradient.data + trained), expected, 5e-3, "gradient");
+    for (int i = 0; i < 6; ++i) EXPECT_EQ(gradient[trained + i], 0);
 }
 
 TEST_F(FlowTrainerTest, AResumedRunHasTheBytesOfOneThatNobodyDisturbed) {

@@ -30,6 +30,9 @@ struct SpyNetConfig {
     SpyNetChannels channels = {};
 };
 
+/// For small frames: 42,888 parameters, the published one has 1,440,300. docs/modules/spynet.md says what it reaches.
+inline constexpr SpyNetConfig light_spynet{.levels = 4, .kernel_size = 3, .channels = {{16, 32, 16}}};
+
 /// One level: convolutions 8 -> channels -> 2, ReLU between. Parameters: basic_module.{0, 2, 4, ...}.
 template <SpyNetConfig C, Backend B>
 class SpyNetLevel {

@@ -37,8 +37,8 @@ struct FlowTrainerConfig : RunConfig {
     ClipSamplerConfig samples = {.frames = 2};  ///< always two frames
 };
 
-/// A flow network on pairs of frames, against no motion on the same ones.
-struct FlowValidation {
+/// A flow on pairs of frames, and no motion on the same ones.
+struct FlowQuality {
     double end_point_error = 0, end_point_error_at_rest = 0;  ///< LR pixels, mean over all; 0 where it is not known
     double warping_error = 0, warping_error_at_rest = 0;  ///< mean of |warped - ref| where the flow stays in the frame
 };
@@ -50,7 +50,50 @@ inline std::string facts_of(const FlowTrainerConfig& c, const std::vector<Traini
                 c.stage == FlowStage::synthetic ? "synthetic" : "photometric", '\n', facts_of(clips));
 }
 
+/// A sample: two LR frames, and how the first one's pixels move.
+struct FlowSample {
+    explicit FlowSample(const ClipSamplerConfig& s) : frames(2, s.height, s.width, 3), flow(s.height, s.width, 2) {}
+    void draw(const ClipSampler& samples, std::uint64_t number, bool with_flow) {
+        samples.draw(number, frames, {}, with_flow ? flow.view() : View<float, 3>{});
+    }
+    View<const float, 3> ref() const { return frames.view()[0]; }
+    View<const float, 3> supp() const { return frames.view()[1]; }
+    Tensor<float, 4> frames;
+    Tensor<float, 3> flow;
+};
+
 }  // namespace detail
+
+/// Measures a flow on `count` pairs of frames, the same in each call, cut out of clips or made of photos as
+/// samples.frames = 2 says. The end-point error is known if all are photos.
+template <OpticalFlow<Cpu> Flow>
+FlowQuality measure_flow(Cpu& cpu, const Flow& flow, const std::vector<TrainingClip>& clips,
+                         const ClipSamplerConfig& samples, int count) {
+    const ClipSampler sampler(clips, samples, 0);
+    const bool is_known = std::all_of(clips.begin(), clips.end(), [](const TrainingClip& c) { return c.is_photo; });
+    detail::FlowSample pair(samples);
+    Tensor<float, 3> found(samples.height, samples.width, 2), rest(samples.height, samples.width, 2);
+    fill_zero(cpu, rest.view());
+    Tape<Cpu> tape(cpu);
+    // The losses without their eps; nothing is played backwards.
+    const auto error = [&](View<const float, 3> of) {
+        return end_point_error(tape, tape.variable(of), pair.flow, 1, 0);
+    };
+    const auto warping_error = [&](View<const float, 3> of) {
+        return photometric_loss(tape, pair.ref(), pair.supp(), tape.variable(of), 1, 0);
+    };
+    FlowQuality q;
+    for (int n = 0; n < count; ++n) {
+        tape.restart();
+        pair.draw(sampler, std::uint64_t(n), is_known);
+        flow.forward(cpu, pair.ref(), pair.supp(), found);
+        q.end_point_error += is_known ? error(found) / count : 0;
+        q.end_point_error_at_rest += is_known ? error(rest) / count : 0;
+        q.warping_error += warping_error(found) / count;
+        q.warping_error_at_rest += warping_error(rest) / count;
+    }
+    return q;
+}
 
 /// Trains a flow network on its own, for patch alignment sends no gradient to the flow. As Trainer does: each iteration
 /// is a function of the configuration, the clips and its number, whatever the number of threads.
@@ -83,28 +126,9 @@ public:
         });
     }
 
-    /// The averaged parameters on `count` samples, the same in each call, of clips that are cut as the training's are.
-    /// The end-point error counts if all clips are photos.
-    FlowValidation validate(const std::vector<TrainingClip>& held_out, int count) {
-        const ClipSampler samples(held_out, config_.samples, 0);
-        const bool is_known = are_photos(held_out);
-        const Network<Flow>& network = run_.averaged();
-        Pair pair(config_.samples);
-        const ClipSamplerConfig& s = config_.samples;
-        Tensor<float, 3> found(s.height, s.width, 2), rest(s.height, s.width, 2);
-        fill_zero(run_.cpu(), rest.view());
-        FlowValidation v;
-        for (int n = 0; n < count; ++n) {
-            pair.draw(samples, std::uint64_t(n), is_known);
-            network->forward(run_.cpu(), pair.ref(), pair.supp(), found);
-            if (is_known) {
-                v.end_point_error += mean_error(found, pair.flow) / count;
-                v.end_point_error_at_rest += mean_error(rest, pair.flow) / count;
-            }
-            v.warping_error += warping_error(pair, found) / count;
-            v.warping_error_at_rest += warping_error(pair, rest) / count;
-        }
-        return v;
+    /// The averaged parameters on clips held out (see measure_flow).
+    FlowQuality validate(const std::vector<TrainingClip>& held_out, int count) {
+        return measure_flow(run_.cpu(), *std::as_const(run_.averaged()), held_out, config_.samples, count);
     }
 
     /// Begins with these weights instead, by name and shape. Error after the first iteration, and as of
@@ -131,21 +155,6 @@ public:
     View<float, 1> average() { return run_.average(); }
 
 private:
-    /// A sample: two LR frames, and what moves from the first to the second.
-    struct Pair {
-        explicit Pair(const ClipSamplerConfig& s) : frames(2, s.height, s.width, 3), flow(s.height, s.width, 2) {}
-        void draw(const ClipSampler& samples, std::uint64_t number, bool with_flow) {
-            samples.draw(number, frames, {}, with_flow ? flow.view() : View<float, 3>{});
-        }
-        View<const float, 3> ref() const { return frames.view()[0]; }
-        View<const float, 3> supp() const { return frames.view()[1]; }
-        Tensor<float, 4> frames;
-        Tensor<float, 3> flow;
-    };
-
-    static bool are_photos(const std::vector<TrainingClip>& clips) {
-        return std::all_of(clips.begin(), clips.end(), [](const TrainingClip& c) { return c.is_photo; });
-    }
     static const FlowTrainerConfig& checked(const FlowTrainerConfig& config, const std::vector<TrainingClip>& clips) {
         const ClipSamplerConfig& s = config.samples;
         require(s.frames == 2, "FlowTrainer: samples of ", s.frames,
@@ -159,7 +168,7 @@ private:
     }
     std::string facts() const { return detail::facts_of(config_, samples_.clips()); }
 
-    double loss_of_sample(Tape<Cpu>& tape, Pair& pair, std::uint64_t number, double weight) const {
+    double loss_of_sample(Tape<Cpu>& tape, detail::FlowSample& pair, std::uint64_t number, double weight) const {
         const bool is_synthetic = config_.stage == FlowStage::synthetic;
         pair.draw(samples_, number, is_synthetic);
         const auto flow = tape.scratch(pair.ref().extent(0), pair.ref().extent(1), 2);
@@ -168,21 +177,10 @@ private:
         return photometric_loss(tape, pair.ref(), pair.supp(), flow, weight);
     }
 
-    double mean_error(View<const float, 3> flow, View<const float, 3> target) {
-        double sum = 0;
-        for (std::ptrdiff_t i = 0; i < flow.size(); i += 2)
-            sum += std::hypot(flow.data[i] - target.data[i], flow.data[i + 1] - target.data[i + 1]);
-        return sum / (double(flow.size()) / 2);
-    }
-    double warping_error(const Pair& pair, View<const float, 3> flow) {
-        Tape<Cpu> tape(run_.cpu());
-        return photometric_loss(tape, pair.ref(), pair.supp(), tape.variable(flow), 1, 0);
-    }
-
     FlowTrainerConfig config_;
     ClipSampler samples_;
     TrainingRun<Flow> run_;
-    std::vector<Pair> pairs_;  ///< one for each lane
+    std::vector<detail::FlowSample> pairs_;  ///< one for each lane
 };
 
 }  // namespace mia
