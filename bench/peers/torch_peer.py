@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-WINDOW, PATCH = 8, 8
+PATCH = 8
 
 
 def read_safetensors(path):
@@ -43,55 +43,55 @@ def parameters_under(tensors, prefix):
     return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def bias_index():
-    """(64, 192): the row of the table for each query of the current frame and key of the three frames."""
-    y, x = (a.flatten() for a in torch.meshgrid(torch.arange(WINDOW), torch.arange(WINDOW), indexing="ij"))
-    side = 2 * WINDOW - 1
-    within = (y[:, None] - y[None] + WINDOW - 1) * side + x[:, None] - x[None] + WINDOW - 1
+def bias_index(window):
+    """(window^2, 3 window^2): the table's row for each query of the current frame and key of the three frames."""
+    y, x = (a.flatten() for a in torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij"))
+    side = 2 * window - 1
+    within = (y[:, None] - y[None] + window - 1) * side + x[:, None] - x[None] + window - 1
     return torch.cat([(2 - frame) * side * side + within for frame in range(3)], 1)
 
 
-def windows(tokens):
-    """(F, Hp, Wp, C) -> (windows, F * 64, C)."""
+def windows(tokens, window):
+    """(F, Hp, Wp, C) -> (windows, F * window^2, C)."""
     f, h, w, c = tokens.shape
-    tokens = tokens.view(f, h // WINDOW, WINDOW, w // WINDOW, WINDOW, c)
-    return tokens.permute(1, 3, 0, 2, 4, 5).reshape(-1, f * WINDOW * WINDOW, c)
+    tokens = tokens.view(f, h // window, window, w // window, window, c)
+    return tokens.permute(1, 3, 0, 2, 4, 5).reshape(-1, f * window * window, c)
 
 
-def unwindow(tokens, h, w):
-    tokens = tokens.view(h // WINDOW, w // WINDOW, WINDOW, WINDOW, -1)
+def unwindow(tokens, window, h, w):
+    tokens = tokens.view(h // window, w // window, window, window, -1)
     return tokens.permute(0, 2, 1, 3, 4).reshape(h, w, -1)
 
 
-def region_mask(h, w, shift):
-    """(windows, 64, 192): 0 where query and key are of one region of the rolled image, else -100."""
+def region_mask(window, h, w, shift):
+    """(windows, window^2, 3 window^2): 0 where query and key are of one region of the rolled image, else -100."""
 
     def regions(size):
         at = torch.arange(size)
-        return (at >= size - WINDOW).int() + (at >= size - shift).int()
+        return (at >= size - window).int() + (at >= size - shift).int()
 
-    ids = windows((3 * regions(h)[:, None] + regions(w)[None])[None, :, :, None].float())[:, :, 0]
+    ids = windows((3 * regions(h)[:, None] + regions(w)[None])[None, :, :, None].float(), window)[:, :, 0]
     return torch.where(ids[:, :, None] == ids[:, None], 0.0, -100.0).repeat(1, 1, 3)
 
 
 class Block(torch.nn.Module):
     """The inter- and intra-frame attention block, every token computed. Tokens (H, W, C), earlier frames (2, H, W, C)."""
 
-    def __init__(self, channels, heads, shift):
+    def __init__(self, channels, heads, window, shift):
         super().__init__()
-        self.heads, self.shift, self.masks = heads, shift, {}
+        self.heads, self.window, self.shift, self.masks = heads, window, shift, {}
         self.norm1, self.norm2 = torch.nn.LayerNorm(channels), torch.nn.LayerNorm(channels)
         self.attn = torch.nn.Module()
-        self.attn.relative_position_bias_table = torch.nn.Parameter(torch.randn(3 * 15 * 15, heads) * 0.02)
+        self.attn.relative_position_bias_table = torch.nn.Parameter(torch.randn(3 * (2 * window - 1) ** 2, heads) * 0.02)
         self.attn.qkv = torch.nn.Linear(channels, 3 * channels)
         self.attn.proj = torch.nn.Linear(channels, channels)
         self.mlp = torch.nn.Module()
         self.mlp.fc1, self.mlp.fc2 = torch.nn.Linear(channels, 2 * channels), torch.nn.Linear(2 * channels, channels)
-        self.index = bias_index()
+        self.index = bias_index(window)
 
     def attention(self, x, mask):
         n, keys, c = x.shape
-        queries = WINDOW * WINDOW
+        queries = self.window**2
         d = c // self.heads
         w, b = self.attn.qkv.weight, self.attn.qkv.bias
         q = F.linear(x[:, -queries:], w[:c], b[:c]) * d**-0.5
@@ -107,15 +107,16 @@ class Block(torch.nn.Module):
 
     def forward(self, x, earlier):
         h, w, _ = x.shape
-        hp, wp = -(-h // WINDOW) * WINDOW, -(-w // WINDOW) * WINDOW
+        window = self.window
+        hp, wp = -(-h // window) * window, -(-w // window) * window
         tokens = F.pad(self.norm1(torch.cat([earlier, x[None]])), (0, 0, 0, wp - w, 0, hp - h))
         mask = None
         if self.shift:
             tokens = torch.roll(tokens, (-self.shift, -self.shift), (1, 2))
             if (hp, wp) not in self.masks:
-                self.masks[hp, wp] = region_mask(hp, wp, self.shift)
+                self.masks[hp, wp] = region_mask(window, hp, wp, self.shift)
             mask = self.masks[hp, wp]
-        a = unwindow(self.attention(windows(tokens), mask), hp, wp)
+        a = unwindow(self.attention(windows(tokens, window), mask), window, hp, wp)
         if self.shift:
             a = torch.roll(a, (self.shift, self.shift), (0, 1))
         x = x + a[:h, :w]
@@ -132,11 +133,11 @@ def convolved(layer, tokens):
 
 
 class Group(torch.nn.Module):
-    def __init__(self, channels, heads, depth):
+    def __init__(self, channels, heads, window, depth):
         super().__init__()
         self.residual_group = torch.nn.Module()
         self.residual_group.blocks = torch.nn.ModuleList(
-            Block(channels, heads, WINDOW // 2 * (i % 2)) for i in range(depth)
+            Block(channels, heads, window, window // 2 * (i % 2)) for i in range(depth)
         )
         self.conv = conv(channels, channels)
 
@@ -148,11 +149,11 @@ class Group(torch.nn.Module):
 
 
 class Branch(torch.nn.Module):
-    def __init__(self, channels, heads, depths):
+    def __init__(self, channels, heads, window, depths):
         super().__init__()
         self.patch_embed = torch.nn.Module()
         self.patch_embed.norm, self.norm = torch.nn.LayerNorm(channels), torch.nn.LayerNorm(channels)
-        self.layers = torch.nn.ModuleList(Group(channels, heads, depth) for depth in depths)
+        self.layers = torch.nn.ModuleList(Group(channels, heads, window, depth) for depth in depths)
         self.conv_after_body = conv(channels, channels)
 
     def forward(self, earlier2, earlier1, current):
@@ -183,11 +184,11 @@ def aligned(features, flow):
 class Lite(torch.nn.Module):
     """The small model with flows given: frames (T, H, W, 3), flows (T - 1, H, W, 2) -> (T, 4 H, 4 W, 3)."""
 
-    def __init__(self, channels=32, heads=2, depths=(2, 2)):
+    def __init__(self, channels=32, heads=2, window=8, depths=(2, 2)):
         super().__init__()
         self.conv_first = conv(3, channels)
         self.patch_align = torch.nn.ModuleDict(
-            {name: Branch(channels, heads, depths) for name in ("backward_1", "forward_1")}
+            {name: Branch(channels, heads, window, depths) for name in ("backward_1", "forward_1")}
         )
         self.conv_before_upsample, self.upconv1 = conv(channels, channels), conv(channels, 48)
 
@@ -235,7 +236,7 @@ def relative_error(got, expected):
 
 def check_block():
     golden = read_safetensors(ROOT / "tests/goldens/block_nomask.safetensors")
-    block = Block(24, 2, WINDOW // 2)
+    block = Block(24, 2, 8, 4)
     weights = parameters_under(golden, "param.")
     block.load_state_dict({name: value for name, value in weights.items() if "predmask" not in name})
     return max(
@@ -280,21 +281,22 @@ def median_seconds(call, calls):
     return statistics.median(times)
 
 
-def block_macs(channels, pixels):
-    return (12 * channels**2 + 384 * channels) * pixels
+def block_macs(channels, window, pixels):
+    return (12 * channels**2 + 6 * window**2 * channels) * pixels
 
 
 def lite_macs(pixels):
     """Of a frame, the flow left out."""
-    convolutions = 9 * (3 * 32 + 2 * 3 * 32 * 32 + 32 * 32 + 32 * 48)
-    return 2 * 4 * block_macs(32, pixels) + convolutions * pixels
+    channels = 32
+    convolutions = 9 * (3 * channels + 2 * 3 * channels**2 + channels**2 + channels * 48)
+    return 2 * 4 * block_macs(channels, 8, pixels) + convolutions * pixels
 
 
-def time_block(channels, heads, height=180, width=320):
-    block = Block(channels, heads, 0)
+def time_block(channels, heads, window, height=180, width=320):
+    block = Block(channels, heads, window, 0)
     x, earlier = torch.randn(height, width, channels), torch.randn(2, height, width, channels)
     with torch.no_grad():
-        return median_seconds(lambda: block(x, earlier), 5), block_macs(channels, height * width)
+        return median_seconds(lambda: block(x, earlier), 5), block_macs(channels, window, height * width)
 
 
 def time_lite(frames=3, height=180, width=320):
@@ -319,8 +321,8 @@ def time_training(frames=5, size=40):
 
 
 CASES = {
-    "iia_block/base": lambda: time_block(120, 6),
-    "iia_block/lite": lambda: time_block(32, 2),
+    "iia_block/base": lambda: time_block(120, 6, 8),
+    "iia_block/lite": lambda: time_block(32, 2, 8),
     "mia_vsr/lite, a frame of three, flows given": time_lite,
     "training step of lite, 5 frames of 40 x 40": time_training,
 }
