@@ -160,15 +160,14 @@ private:
             });
         const auto x1 = backend.scratch(tokens, dim);
         add(backend, rows_of(x), drop_path(backend, x_pred, depth), x1);
-        const auto hidden =
-            masked_rows(backend, rows, kept_tokens, tokens, dim, stateless ? nullptr : &state.hidden, [&] {
-                const auto active = backend.scratch(tokens, dim), normed = backend.scratch(tokens, dim);
-                const auto result = backend.scratch(tokens, dim);
-                gather_rows(backend, x1, rows, active);
-                norm2_.forward(backend, active, normed, rows.rows());
-                mlp_.forward(backend, normed, result, rows.rows());
-                return drop_path(backend, View<const Scalar, 2>(result), depth);
-            });
+        const auto hidden = masked_map(backend, rows, kept_tokens, x1, stateless ? nullptr : &state.hidden,
+                                       [&](View<const Scalar, 2> active, RowCount count) {
+                                           const auto normed = backend.scratch(tokens, dim),
+                                                      result = backend.scratch(tokens, dim);
+                                           norm2_.forward(backend, active, normed, count);
+                                           mlp_.forward(backend, normed, result, count);
+                                           return drop_path(backend, View<const Scalar, 2>(result), depth);
+                                       });
         add(backend, x1, hidden, rows_of(y));
     }
 

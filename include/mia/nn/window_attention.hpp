@@ -2,7 +2,7 @@
 #include <concepts>
 
 #include "mia/nn/linear.hpp"
-#include "mia/ops/window_attention/window_attention.hpp"
+#include "mia/ops/window_attention/projected_attention.hpp"
 
 namespace mia {
 
@@ -37,16 +37,8 @@ public:
     void forward(B& backend, const WindowGrid& grid, const ActiveRows& rows, View<const Scalar, 4> cond,
                  View<const Scalar, 4> x, View<Scalar, 2> y) const {
         const auto scope = backend.scope();
-        constexpr int dim = C.embed_dim, N = Frames.keys * C.window.tokens();
-        const int R = rows.pixel.extent(0), windows = grid.windows();
-        const auto tokens = backend.scratch(windows, Frames.keys, C.window.tokens(), dim);  // (windows, F, N, C)
-        gather_windows(backend, grid, rows, cond, x, tokens);
-        const auto kv = backend.scratch(windows, N, 2 * dim);  // (windows, F*N, 2C)
-        linear(backend, rows_of(tokens), key_value_, rows_of(kv), Activation::none, {}, rows.windows(N));
-        const auto active = backend.scratch(R, dim), q = backend.scratch(R, dim), attended = backend.scratch(R, dim);
-        gather_rows(backend, rows_of(x), rows, active);
-        linear(backend, active, query_, q, Activation::none, {}, rows.rows());
-        window_attention(backend, grid, rows, Frames, C.num_heads, q, kv, bias_, attended);
+        const auto attended = backend.scratch(rows.pixel.extent(0), C.embed_dim);
+        projected_attention(backend, grid, rows, Frames, C.num_heads, cond, x, query_, key_value_, bias_, attended);
         proj_.forward(backend, attended, y, Activation::none, {}, rows.rows());
     }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -76,9 +77,12 @@ public:
         const Span span = span_of(p, bytes);
         each_word(span.first, span.last, [&](std::size_t word, std::uint64_t mask) {
             std::uint64_t missing = mask & ~span.block->touched[word];
-            if (missing == 0) return;
-            for (std::size_t line = word * 64; missing != 0; ++line, missing >>= 1)
-                if (missing & 1) std::memset(span.block->gradients.data() + line * cache_line, 0, cache_line);
+            while (missing != 0) {  // runs of lines
+                const int first = std::countr_zero(missing), count = std::countr_one(missing >> first);
+                const std::size_t line = word * 64 + std::size_t(first);
+                std::memset(span.block->gradients.data() + line * cache_line, 0, std::size_t(count) * cache_line);
+                missing = first + count == 64 ? 0 : missing >> (first + count) << (first + count);
+            }
             span.block->touched[word] |= mask;
         });
     }

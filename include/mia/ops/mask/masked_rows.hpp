@@ -17,4 +17,16 @@ View<const typename B::Scalar, 2> masked_rows(B& backend, const ActiveRows& rows
     return y;
 }
 
+/// The same for a map of each token by itself: x: (tokens, channels); f(some of its rows, their number) returns theirs.
+template <class B, class F>
+View<const typename B::Scalar, 2> masked_map(B& backend, const ActiveRows& rows, View<const std::uint8_t, 1> keep,
+                                             View<const typename B::Scalar, 2> x,
+                                             Tensor<typename B::Scalar, 2, B>* kept, F&& f) {
+    return masked_rows(backend, rows, keep, x.extent(0), x.extent(1), kept, [&] {
+        const auto active = backend.scratch(x.extent(0), x.extent(1));
+        gather_rows(backend, x, rows, active);
+        return f(View<const typename B::Scalar, 2>(active), rows.rows());
+    });
+}
+
 }  // namespace mia

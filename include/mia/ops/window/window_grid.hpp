@@ -48,6 +48,22 @@ struct WindowGrid {
             }
     }
 
+    /// f(n, pixel, length) for the runs of a window's tokens (of one frame) whose pixels are neighbours, or padding:
+    /// -1.
+    template <class F>
+    void each_run(int w, F f) const {
+        const int padded_y = windows_y() * window.height, padded_x = windows_x() * window.width;
+        const int y0 = w / windows_x() * window.height + shift_y(), x0 = w % windows_x() * window.width + shift_x();
+        for (int i = 0; i < window.height; ++i) {
+            const int y = y0 + i < padded_y ? y0 + i : y0 + i - padded_y;
+            for (int j = 0, length; j < window.width; j += length) {
+                const int x = x0 + j < padded_x ? x0 + j : x0 + j - padded_x, end = x < width ? width : padded_x;
+                length = window.width - j < end - x ? window.width - j : end - x;
+                f(i * window.width + j, y < height && x < width ? y * width + x : -1, length);
+            }
+        }
+    }
+
     /// The region of a token: in a shifted block tokens of different regions are neighbours only because of the roll,
     /// and their scores get -100 (a finite number, as in the official code). 0 everywhere without a shift.
     MIA_HOST_DEVICE constexpr int region(int w, int n) const {

@@ -28,12 +28,41 @@ void select_rows(BasicCpu<T>& cpu, const WindowGrid& grid, int frames, View<cons
     cpu.record_tokens(count, std::int64_t(frames) * P);
 }
 
+namespace detail {
+/// f(i, pixel, length) for the runs of neighbours among `count` pixels: most of a window's lie side by side.
+template <class F>
+MIA_INLINE void each_run(const int* pixels, int count, F f) {
+    for (int i = 0, length; i < count; i += length) {
+        for (length = 1; i + length < count && pixels[i + length] == pixels[i] + length;) ++length;
+        f(i, pixels[i], length);
+    }
+}
+
+/// The tokens of a window, frames in order [cond, x], padding as zeros; cond: (Fc, H, W, C), may be empty, x: (F, H, W,
+/// C) -> y: (Fc + F, N, C).
+template <class T>
+void gather_window(const WindowGrid& grid, int window, View<const T, 4> cond, View<const T, 4> x, T* y) {
+    const int C = x.extent(3);
+    for (const auto& images : {cond, x})
+        for (int f = 0; images.data && f < images.extent(0); ++f, y += grid.window.tokens() * C) {
+            const T* image = images[f].data;
+            grid.each_run(window, [&](int n, int pixel, int length) {
+                if (pixel < 0)
+                    std::fill_n(y + n * C, length * C, T(0));
+                else
+                    std::copy_n(image + std::ptrdiff_t(pixel) * C, length * C, y + n * C);
+            });
+        }
+}
+}  // namespace detail
+
 template <class T>
 void gather_rows(BasicCpu<T>& cpu, In<T, 2> x, const ActiveRows& rows, Out<T, 2> y) {
     const int C = x.extent(1);
     cpu.parallel_for(rows.counts[0], 512, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        for (std::ptrdiff_t r = begin; r < end; ++r)
-            std::memcpy(y.data + r * C, x.data + std::ptrdiff_t(rows.pixel[r]) * C, std::size_t(C) * sizeof(T));
+        detail::each_run(&rows.pixel[begin], int(end - begin), [&](int i, int pixel, int length) {
+            std::copy_n(x.data + std::ptrdiff_t(pixel) * C, length * C, y.data + (begin + i) * C);
+        });
     });
 }
 
@@ -41,30 +70,17 @@ template <class T>
 void scatter_rows(BasicCpu<T>& cpu, In<T, 2> x, const ActiveRows& rows, Out<T, 2> y) {
     const int C = x.extent(1);
     cpu.parallel_for(rows.counts[0], 512, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        for (std::ptrdiff_t r = begin; r < end; ++r)
-            std::memcpy(y.data + std::ptrdiff_t(rows.pixel[r]) * C, x.data + r * C, std::size_t(C) * sizeof(T));
+        detail::each_run(&rows.pixel[begin], int(end - begin), [&](int i, int pixel, int length) {
+            std::copy_n(x.data + (begin + i) * C, length * C, y.data + std::ptrdiff_t(pixel) * C);
+        });
     });
 }
 
 template <class T>
 void gather_windows(BasicCpu<T>& cpu, const WindowGrid& grid, const ActiveRows& rows, In<T, 4> cond, In<T, 4> x,
                     Out<T, 4> y) {
-    const int C = x.extent(3), N = grid.window.tokens(), before = cond.data ? cond.extent(0) : 0;
-    const int frames = before + x.extent(0);
-    const std::size_t bytes = std::size_t(C) * sizeof(T);
     cpu.parallel_for(rows.counts[1], 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        for (std::ptrdiff_t w = begin; w < end; ++w)
-            for (int f = 0; f < frames; ++f) {
-                const T* image = f < before ? cond[f].data : x[f - before].data;
-                T* out = y.data + (w * frames + f) * N * C;
-                for (int n = 0; n < N; ++n, out += C) {
-                    const int pixel = grid.pixel(rows.window[w], n);
-                    if (pixel < 0)
-                        std::memset(out, 0, bytes);
-                    else
-                        std::memcpy(out, image + std::ptrdiff_t(pixel) * C, bytes);
-                }
-            }
+        for (std::ptrdiff_t w = begin; w < end; ++w) detail::gather_window<T>(grid, rows.window[w], cond, x, y[w].data);
     });
 }
 

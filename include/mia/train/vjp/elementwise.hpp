@@ -61,7 +61,8 @@ namespace detail {
 inline bool is_seen_in_result(Activation activation, bool has_residual) {
     return activation == Activation::none || (activation != Activation::gelu && !has_residual);
 }
-/// The gradient before the activation of an op's epilogue: dy itself or scratch of the backend.
+/// The gradient before the activation of an op's epilogue: dy itself or scratch of the backend. y: what was activated,
+/// or the result if it is seen there.
 template <class T>
 In<T, 2> before_activation(BasicCpu<T>& cpu, In<T, 2> y, Activation activation, In<T, 2> dy) {
     if (activation == Activation::none) return dy;

@@ -106,28 +106,36 @@ void linear(Tape<B>& tape, In<typename B::Scalar, 2> x, const PackedLinear<Tape<
     require(weights.ready,
             "linear: the parameters are not packed; call prepare(tape, model) after loading or changing them");
     const int M = rows.value ? *rows.value * rows.times : x.extent(0);
-    if (!detail::is_seen_in_result(activation, residual.data != nullptr)) {
+    const bool is_gelu = activation == Activation::gelu && !residual.data;
+    if (!is_gelu && !detail::is_seen_in_result(activation, residual.data != nullptr)) {
         const auto pre = tape.scratch(M, y.extent(1)), activated = residual.data ? tape.scratch(M, y.extent(1)) : y;
         linear(tape, x.slice(0, M), weights, pre);
         activate(tape, pre, activation, activated.slice(0, M));
         if (residual.data) add(tape, activated, residual.slice(0, M), y.slice(0, M));
         return;
     }
-    linear(tape.backend(), x, weights.forward, y, activation, residual, rows);
-    const In<T, 2> x_used = x.slice(0, M), y_used = y.slice(0, M), residual_used = residual.slice(0, M);
+    const In<T, 2> x_used = x.slice(0, M), residual_used = residual.slice(0, M);
+    Out<T, 2> seen = y.slice(0, M);  // what tells the activation's slope
+    if (is_gelu) {
+        seen = tape.scratch(M, y.extent(1));
+        linear(tape.backend(), x_used, weights.forward, seen);
+        activate(tape.backend(), seen, activation, y.slice(0, M));
+    } else {
+        linear(tape.backend(), x, weights.forward, y, activation, residual, rows);
+    }
     const PackedLinear<Tape<B>>* packed = &weights;
     tape.reads(x_used);
     tape.push(Out<T, 2>(y.slice(0, M)), [=, &tape](View<const T, 2> dy) {
         B& backend = tape.backend();
         const auto scope = backend.scope();
         detail::add_gradient(backend, dy.data, dy.size(), tape.whole_gradient(residual_used));
-        const auto before = detail::before_activation<T>(backend, y_used, activation, dy);
+        const auto before = detail::before_activation<T>(backend, seen, activation, dy);
         linear_weight_gradient<T>(backend, before, x_used, packed->scale, tape.gradient(packed->weight),
                                   tape.gradient(packed->bias));
         if (const auto d_x = tape.whole_gradient(x_used))
             linear_input_gradient(backend, before, packed->transposed, d_x);
     });
-    if (activation != Activation::none) tape.reads(y_used);
+    if (activation != Activation::none) tape.reads(seen);
 }
 
 }  // namespace mia

@@ -170,6 +170,20 @@ View<const typename B::Scalar, 2> masked_rows(Tape<B>& tape, const ActiveRows& r
     return y;
 }
 
+/// With no token masked the map goes over the image as it lies.
+template <class B, class F>
+View<const typename B::Scalar, 2> masked_map(Tape<B>& tape, const ActiveRows& rows, View<const std::uint8_t, 1> keep,
+                                             View<const typename B::Scalar, 2> x,
+                                             Tensor<typename B::Scalar, 2, Tape<B>>* kept, F&& f) {
+    if (keep.data) return masked_map<Tape<B>>(tape, rows, keep, x, kept, f);
+    const auto y = f(x, RowCount{});
+    if (kept) {
+        kept->resize(tape, x.extent(0), x.extent(1));
+        copy(tape.backend(), y, kept->view());
+    }
+    return y;
+}
+
 /// Stochastic depth: `branch` / (1 - rate), or 0 with a probability of `rate`, the config's largest rate times `depth`.
 template <class B>
 View<const typename B::Scalar, 2> drop_path(Tape<B>& tape, View<const typename B::Scalar, 2> branch, float depth) {

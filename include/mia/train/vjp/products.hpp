@@ -21,11 +21,17 @@ struct OuterProducts {
     int runs, K, M, N;
     T* c;
     std::ptrdiff_t c_stride;
+    bool adds = false;  ///< to c
 
     template <int Rows, int Vectors>
     void tile(int m, int n) const {
         using namespace simd;
         Vec<T> sums[Rows][Vectors] = {};
+        if (adds)
+#pragma GCC unroll 12
+            for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 2
+                for (int j = 0; j < Vectors; ++j) sums[i][j] = load(c + (m + i) * c_stride + n + j * lanes<T>);
         for (int s = 0; s < runs; ++s)
             accumulate<T, Rows, Vectors>(ColumnsOperand<T, Rows>(a + s * a_run + m, a_stride), b + s * b_run + n,
                                          b_stride, K, sums);
@@ -100,6 +106,16 @@ template <class T>
 void add_gradient(BasicCpu<T>& cpu, const T* g, std::ptrdiff_t size, Gradient<T> d) {
     if (!d) return;
     add_each_vector(cpu, size, d, [=](std::ptrdiff_t i, int count) { return load_some(g + i, count); });
+}
+/// d (+)= g at position `at`, for C numbers.
+template <class T>
+MIA_INLINE void add_row(const T* g, int C, Gradient<T> d, std::ptrdiff_t at) {
+    using namespace simd;
+    for (int c = 0; c < C; c += lanes<T>) {
+        const int count = std::min(lanes<T>, C - c);
+        const Vec<T> v = load_some(g + c, count);
+        store_some<T>(d.data + at + c, d.is_fresh ? v : load_some(d.data + at + c, count) + v, count);
+    }
 }
 
 /// Shares a loop over the destination rows [0, rows) of a scatter: f(begin, end) looks at all sources and adds those

@@ -1,7 +1,11 @@
 #pragma once
+#include <tuple>
+
 #include "mia/core/transpose.hpp"
-#include "mia/ops/window_attention/window_attention.hpp"
+#include "mia/ops/window_attention/projected_attention.hpp"
+#include "mia/train/vjp/linear.hpp"
 #include "mia/train/vjp/products.hpp"
+#include "mia/train/vjp/windows.hpp"
 
 // With P = softmax(s), s = d^-1/2 q k^T + bias, y = P v, computed again from q, k and v:
 //   d v = P^T d y;  d P = d y v^T;  d s = P (d P - sum over keys of P d P);
@@ -148,7 +152,9 @@ private:
             with_rows<max_tile_rows(Vectors)>(rows, [&]<int Rows>() {
                 V c[Rows][Vectors] = {};
                 accumulate<T, Rows, Vectors>(ColumnsOperand<T, Rows>(keys + d, kv_stride), ds, width, N, c);
+#pragma GCC unroll 12
                 for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 2
                     for (int j = 0; j < Vectors; ++j) store(dq + (d + i) * width + j * lanes, c[i][j]);
             });
         });
@@ -204,16 +210,24 @@ private:
     void key_products(const T* panel, const T* rows, T* to) const {
         using namespace simd;
         constexpr int most = Rows <= max_tile_rows(2) ? 2 : 1;
+        const std::ptrdiff_t stride = kv_stride;
         for (int d = 0; d < D; d += most * lanes) {
             const auto tile = [&]<int Vectors>() {
                 const int last = std::min(lanes, D - d - (Vectors - 1) * lanes);
-                const auto count = [&](int j) { return j + 1 < Vectors ? lanes : last; };
+                T* at = to + d;
                 V c[Rows][Vectors] = {};
-                for (int i = 0; adds && i < Rows; ++i)
-                    for (int j = 0; j < Vectors; ++j) c[i][j] = load_some(to + i * kv_stride + d + j * lanes, count(j));
+                if (adds)
+#pragma GCC unroll 12
+                    for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 2
+                        for (int j = 0; j < Vectors; ++j)
+                            c[i][j] = load_first(at + i * stride + j * lanes, j + 1 < Vectors ? lanes : last);
                 accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(panel, width), rows + d, row_stride, queries, c);
+#pragma GCC unroll 12
                 for (int i = 0; i < Rows; ++i)
-                    for (int j = 0; j < Vectors; ++j) store_some(to + i * kv_stride + d + j * lanes, c[i][j], count(j));
+#pragma GCC unroll 2
+                    for (int j = 0; j < Vectors; ++j)
+                        store_some(at + i * stride + j * lanes, c[i][j], j + 1 < Vectors ? lanes : last);
             };
             if (most == 1 || D - d <= lanes)
                 tile.template operator()<1>();
@@ -253,103 +267,145 @@ void fold_position_bias(BasicCpu<T>& cpu, View<const T, 4> parts, int queries, W
     });
 }
 
+/// A worker's backward pass, window after window, and the scratch for it.
+template <class T>
+class AttentionGradientWorker {
+    using Panel = AttentionGradientPanel<T>;
+    static constexpr int lanes = Panel::lanes, width = Panel::width;
+    using Packed = PackedPositionBias<BasicCpu<T>>;
+
+public:
+    /// Bytes that the constructor takes.
+    static std::size_t scratch_bytes(const WindowGrid& grid, const Packed& bias, int C) {
+        const std::size_t panels = std::size_t(6 * C + 2 * bias.keys) * width + 2 * lanes;
+        return (panels + PanelBias<T>::scratch_size(grid, bias)) * sizeof(T) + 9 * cache_line;
+    }
+    AttentionGradientWorker(Arena& arena, const WindowGrid& grid, const Packed& bias, int C)
+        : C_(C), bias_(bias), panel_bias_(grid, bias, take(arena, PanelBias<T>::scratch_size(grid, bias))) {
+        const std::size_t panel = std::size_t(C) * width, keys = std::size_t(bias.keys) * width;
+        for (T** p : {&query_, &of_dy_, &of_y_, &dq_}) *p = take(arena, panel);
+        for (T** p : {&query_rows_, &dy_rows_}) *p = take(arena, panel + lanes);
+        for (T** p : {&ds_, &probability_}) *p = take(arena, keys);
+    }
+
+    /// A window with queries `tokens`. q, y, dy, d_q: (queries, C), kv, d_kv: (N, 2 C), bias_sums: (heads, N, padded
+    /// queries); d_q and bias_sums may be nowhere.
+    void run(int window, const int* tokens, int queries, const T* q, const T* kv, const T* y, const T* dy,
+             Gradient<T> d_q, Gradient<T> d_kv, T* bias_sums) {
+        const int D = C_ / bias_.heads, N = bias_.keys;
+        const T scale = T(1 / std::sqrt(double(D)));
+        for (int i0 = 0; i0 < queries; i0 += width) {
+            const int count = std::min(width, queries - i0), vectors = count > lanes ? 2 : 1;
+            const std::ptrdiff_t at = std::ptrdiff_t(i0) * C_;
+            panel_bias_.select(window, queries, i0, tokens + i0, count);
+            for (int i = 0; i < count * C_; ++i) query_rows_[i] = scale * q[at + i];
+            std::copy_n(dy + at, count * C_, dy_rows_);
+            simd::rows_to_panel<T>([&](int i) { return query_rows_ + i * C_; }, count, C_, query_, width);
+            simd::rows_to_panel<T>([&](int i) { return dy_rows_ + i * C_; }, count, C_, of_dy_, width);
+            simd::rows_to_panel<T>([&](int i) { return y + at + i * C_; }, count, C_, of_y_, width);
+            for (int h = 0; h < bias_.heads; ++h) {
+                for (int i = 0; i < vectors * lanes; i += lanes) {
+                    simd::Vec<T> sum{};
+                    for (int c = h * D; c < (h + 1) * D; ++c)
+                        sum = simd::fma(simd::load(of_dy_ + c * width + i), simd::load(of_y_ + c * width + i), sum);
+                    simd::store(mean_ + i, sum);
+                }
+                const auto bias_rows = panel_bias_.of_head(h);
+                Panel{.D = D,
+                      .N = N,
+                      .vectors = vectors,
+                      .queries = count,
+                      .keys = kv + h * D,
+                      .values = kv + C_ + h * D,
+                      .query = query_ + h * D * width,
+                      .dy = of_dy_ + h * D * width,
+                      .query_rows = query_rows_ + h * D,
+                      .dy_rows = dy_rows_ + h * D,
+                      .row_stride = C_,
+                      .bias = bias_rows.start,
+                      .bias_stride = bias_rows.stride,
+                      .mean = mean_,
+                      .probability = probability_,
+                      .ds = ds_,
+                      .dq = dq_ + h * D * width,
+                      .dk = d_kv.data + h * D,
+                      .dv = d_kv.data + C_ + h * D,
+                      .kv_stride = 2 * C_,
+                      .adds = i0 > 0 || !d_kv.is_fresh}
+                    .run();
+                if (bias_sums)
+                    add_to_bias(bias_sums + std::ptrdiff_t(h) * N * bias_.padded_queries, queries, i0, tokens, count);
+            }
+            if (!d_q) continue;
+            T* rows_of_dq = d_q.is_fresh ? d_q.data + at : query_rows_;
+            for (int i = 0; i < C_ * width; i += lanes)
+                simd::store(dq_ + i, simd::load(dq_ + i) * simd::broadcast(scale));
+            simd::panel_to_rows<T>(dq_, width, count, C_, [&](int i) { return rows_of_dq + i * C_; });
+            if (!d_q.is_fresh) add_row(rows_of_dq, count * C_, d_q, at);
+        }
+    }
+
+private:
+    static T* take(Arena& arena, std::size_t count) {
+        T* memory = static_cast<T*>(arena.take(count * sizeof(T)));
+        std::fill(memory, memory + count, T(0));  // lanes without a query compute on finite numbers
+        return memory;
+    }
+    void add_to_bias(T* sums, int queries, int first, const int* tokens, int count) const {
+        for (int k = 0; k < bias_.keys; ++k, sums += bias_.padded_queries)
+            if (queries == bias_.queries)
+                for (int i = 0; i < count; i += lanes)
+                    simd::store(sums + first + i, simd::load(sums + first + i) + simd::load(ds_ + k * width + i));
+            else
+                for (int i = 0; i < count; ++i) sums[tokens[first + i]] += ds_[k * width + i];
+    }
+
+    int C_;
+    const Packed& bias_;
+    PanelBias<T> panel_bias_;
+    T *query_, *of_dy_, *of_y_, *dq_;  // (C, width)
+    T *query_rows_, *dy_rows_;         // (width, C)
+    T *ds_, *probability_;             // (N, width)
+    alignas(cache_line) T mean_[width] = {};
+};
+
+/// Windows are summed in at most eight pieces, whatever the number of threads.
+struct WindowPieces {
+    int windows, size, count;
+    explicit WindowPieces(int all)
+        : windows(all), size(std::max(1, simd::ceil_div(all, 8))), count(simd::ceil_div(all, size)) {}
+    int begin(std::ptrdiff_t piece) const { return int(piece) * size; }
+    int end(std::ptrdiff_t piece) const { return std::min(windows, begin(piece + 1)); }
+};
+
 }  // namespace detail
 
-/// d_q (R, C) and d_kv (windows, N, 2 C) (+)=, for the windows in `rows`; d_table +=. y: of the forward pass. Windows
-/// are summed in at most eight pieces.
+/// d_q (R, C) and d_kv (windows, N, 2 C) (+)=, for the windows in `rows`; d_table +=. y: of the forward pass.
 template <class T>
 void window_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, const ActiveRows& rows, WindowFrames frames,
-                               int num_heads, In<T, 2> q, In<T, 3> kv, const PackedPositionBias<BasicCpu<T>>& bias,
-                               In<T, 2> y, In<T, 2> dy, Gradient<T> d_q, Gradient<T> d_kv, Gradient<T> d_table) {
-    using Panel = detail::AttentionGradientPanel<T>;
-    constexpr int lanes = Panel::lanes, width = Panel::width;
-    const int C = q.extent(1), D = C / num_heads, N = frames.keys * grid.window.tokens(), windows = rows.counts[1];
-    const int padded_Q = bias.padded_queries;
-    const int piece = std::max(1, simd::ceil_div(windows, 8)), pieces = simd::ceil_div(windows, piece);
-    const T scale = T(1 / std::sqrt(double(D)));
+                               In<T, 2> q, In<T, 3> kv, const PackedPositionBias<BasicCpu<T>>& bias, In<T, 2> y,
+                               In<T, 2> dy, Gradient<T> d_q, Gradient<T> d_kv, Gradient<T> d_table) {
+    using Worker = detail::AttentionGradientWorker<T>;
+    const int C = q.extent(1);
+    const detail::WindowPieces pieces(rows.counts[1]);
+    const std::size_t kv_size = std::size_t(kv[0].size());
     const auto scope = cpu.scope();
-    const auto parts = cpu.scratch(pieces, num_heads, N, padded_Q);
-    const std::size_t panel_size = std::size_t(C) * width, rows_size = panel_size + lanes;
-    const std::size_t keys_size = std::size_t(N) * width, kv_size = d_kv ? 0 : std::size_t(2 * N) * std::size_t(C);
-    const std::size_t bias_size = detail::PanelBias<T>::scratch_size(grid, bias);
-    cpu.reserve_worker_scratch((4 * panel_size + 2 * rows_size + 2 * keys_size + bias_size + kv_size) * sizeof(T) +
-                               12 * cache_line);
-    cpu.parallel_for(pieces, 1, [&](std::ptrdiff_t begin, std::ptrdiff_t, int worker) {
-        Arena& arena = cpu.worker_scratch(worker);
+    const auto parts = cpu.scratch(pieces.count, bias.heads, bias.keys, bias.padded_queries);
+    cpu.reserve_worker_scratch(Worker::scratch_bytes(grid, bias, C) + kv_size * sizeof(T) + cache_line);
+    cpu.parallel_for(pieces.count, 1, [&](std::ptrdiff_t p, std::ptrdiff_t, int worker_number) {
+        Arena& arena = cpu.worker_scratch(worker_number);
         const ScratchScope worker_scope(arena);
-        const auto take = [&](std::size_t count) {
-            T* memory = static_cast<T*>(arena.take(count * sizeof(T)));
-            std::fill(memory, memory + count, T(0));  // lanes without a query compute on finite numbers
-            return memory;
-        };
-        T *query = take(panel_size), *of_dy = take(panel_size), *of_y = take(panel_size), *dq = take(panel_size);
-        T *query_rows = take(rows_size), *dy_rows = take(rows_size);
-        T *ds = take(keys_size), *probability = take(keys_size);
-        detail::PanelBias<T> panel_bias(grid, bias, take(bias_size));
-        T* nowhere = kv_size ? take(kv_size) : nullptr;
-        alignas(cache_line) T mean[width] = {};
-        T* part = parts[begin].data;
-        std::fill(part, part + std::ptrdiff_t(num_heads) * N * padded_Q, T(0));
-        for (int w = int(begin) * piece; w < std::min(windows, (int(begin) + 1) * piece); ++w) {
-            const int first = rows.begin[w], queries = rows.begin[w + 1] - first;
-            T* window_d_kv = d_kv ? d_kv.data + kv[0].size() * w : nowhere;
-            for (int i0 = 0; i0 < queries; i0 += width) {
-                const int count = std::min(width, queries - i0), vectors = count > lanes ? 2 : 1;
-                const std::ptrdiff_t at = first + i0;
-                const int* tokens = rows.token.data + at;
-                panel_bias.select(rows.window[w], queries, i0, tokens, count);
-                for (int i = 0; i < count * C; ++i) query_rows[i] = scale * q.data[at * C + i];
-                std::copy_n(dy.data + at * C, count * C, dy_rows);
-                simd::rows_to_panel<T>([&](int i) { return query_rows + i * C; }, count, C, query, width);
-                simd::rows_to_panel<T>([&](int i) { return dy_rows + i * C; }, count, C, of_dy, width);
-                simd::rows_to_panel<T>([&](int i) { return y.data + (at + i) * C; }, count, C, of_y, width);
-                for (int h = 0; h < num_heads; ++h) {
-                    for (int i = 0; i < vectors * lanes; i += lanes) {
-                        simd::Vec<T> sum{};
-                        for (int c = h * D; c < (h + 1) * D; ++c)
-                            sum = simd::fma(simd::load(of_dy + c * width + i), simd::load(of_y + c * width + i), sum);
-                        simd::store(mean + i, sum);
-                    }
-                    const auto bias_rows = panel_bias.of_head(h);
-                    Panel{.D = D,
-                          .N = N,
-                          .vectors = vectors,
-                          .queries = count,
-                          .keys = kv[w].data + h * D,
-                          .values = kv[w].data + C + h * D,
-                          .query = query + h * D * width,
-                          .dy = of_dy + h * D * width,
-                          .query_rows = query_rows + h * D,
-                          .dy_rows = dy_rows + h * D,
-                          .row_stride = C,
-                          .bias = bias_rows.start,
-                          .bias_stride = bias_rows.stride,
-                          .mean = mean,
-                          .probability = probability,
-                          .ds = ds,
-                          .dq = dq + h * D * width,
-                          .dk = window_d_kv + h * D,
-                          .dv = window_d_kv + C + h * D,
-                          .kv_stride = 2 * C,
-                          .adds = i0 > 0 || !d_kv.is_fresh}
-                        .run();
-                    T* bias_sum = part + std::ptrdiff_t(h) * N * padded_Q;
-                    for (int k = 0; d_table && k < N; ++k, bias_sum += padded_Q) {
-                        if (queries == bias.queries)
-                            for (int i = 0; i < vectors * lanes; i += lanes)
-                                simd::store(bias_sum + i0 + i,
-                                            simd::load(bias_sum + i0 + i) + simd::load(ds + k * width + i));
-                        else
-                            for (int i = 0; i < count; ++i) bias_sum[tokens[i]] += ds[k * width + i];
-                    }
-                }
-                if (!d_q) continue;
-                T* rows_of_dq = d_q.is_fresh ? d_q.data + at * C : query_rows;
-                for (std::size_t i = 0; i < panel_size; i += lanes)
-                    simd::store(dq + i, simd::load(dq + i) * simd::broadcast(scale));
-                simd::panel_to_rows<T>(dq, width, count, C, [&](int i) { return rows_of_dq + i * C; });
-                for (int i = 0; !d_q.is_fresh && i < count * C; ++i) d_q.data[at * C + i] += rows_of_dq[i];
-            }
+        Worker worker(arena, grid, bias, C);
+        T* nowhere = static_cast<T*>(arena.take(kv_size * sizeof(T)));
+        std::fill_n(parts[p].data, parts[p].size(), T(0));
+        for (int w = pieces.begin(p); w < pieces.end(p); ++w) {
+            const int first = rows.begin[w];
+            const std::ptrdiff_t at = std::ptrdiff_t(first) * C;
+            worker.run(
+                rows.window[w], rows.token.data + first, rows.begin[w + 1] - first, q.data + at, kv[w].data,
+                y.data + at, dy.data + at, d_q ? Gradient<T>{d_q.data + at, d_q.is_fresh} : d_q,
+                d_kv ? Gradient<T>{d_kv.data + std::ptrdiff_t(kv_size) * w, d_kv.is_fresh} : Gradient<T>{nowhere, true},
+                d_table ? parts[p].data : nullptr);
         }
     });
     if (d_table) detail::fold_position_bias<T>(cpu, parts, bias.queries, grid.window, frames, d_table.data);
@@ -367,9 +423,161 @@ void window_attention(Tape<B>& tape, const WindowGrid& grid, const ActiveRows& r
     tape.reads(q_used);
     tape.reads(kv_used);
     tape.push(Out<T, 2>(y.slice(0, rows.counts[0])), [=, &tape](View<const T, 2> dy) {
-        window_attention_gradient<T>(tape.backend(), grid, rows, frames, num_heads, q_used, kv_used, position->packed,
-                                     y_used, dy, tape.whole_gradient(q_used), tape.whole_gradient(kv_used),
+        window_attention_gradient<T>(tape.backend(), grid, rows, frames, q_used, kv_used, position->packed, y_used, dy,
+                                     tape.whole_gradient(q_used), tape.whole_gradient(kv_used),
                                      tape.gradient(position->table));
+    });
+    tape.reads(y_used);
+}
+
+/// The linear maps' parameters whose gradient is wanted.
+template <class T>
+struct LinearGradient {
+    Gradient<T> weight, bias;
+    T scale;
+};
+
+/// Window by window, so that all but q, kv and their likes of the image stays in L2: d_cond and d_x, of each frame,
+/// (+)=, the parameters' +=. q, kv, y: of the forward pass.
+template <class T>
+void projected_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, const ActiveRows& rows, WindowFrames frames,
+                                  In<T, 4> cond, In<T, 4> x, const PackedLinear<BasicCpu<T>>& query_transposed,
+                                  const PackedLinear<BasicCpu<T>>& key_value_transposed,
+                                  const PackedPositionBias<BasicCpu<T>>& bias, In<T, 2> q, In<T, 3> kv, In<T, 2> y,
+                                  In<T, 2> dy, View<const Gradient<T>, 1> d_frames, const LinearGradient<T>& d_query,
+                                  const LinearGradient<T>& d_key_value, Gradient<T> d_table) {
+    using Worker = detail::AttentionGradientWorker<T>;
+    const int C = x.extent(3), N = grid.window.tokens(), F = frames.keys, padded = simd::round_up(C, simd::lanes<T>);
+    const int queries = frames.queries * N, before = F - x.extent(0);
+    const detail::WindowPieces pieces(rows.counts[1]);
+    const auto scope = cpu.scope();
+    const auto parts = cpu.scratch(pieces.count, bias.heads, bias.keys, bias.padded_queries);
+    const auto weights = cpu.scratch(pieces.count, 3 * C, padded), biases = cpu.scratch(pieces.count, 3 * C);
+    const std::size_t tokens_size = std::size_t(F * N * C), kv_size = 2 * tokens_size;
+    const std::size_t queries_size = std::size_t(queries * C), tail = std::size_t(simd::lanes<T>);
+    cpu.reserve_worker_scratch(Worker::scratch_bytes(grid, bias, C) +
+                               (2 * tokens_size + kv_size + 3 * queries_size + 2 * tail) * sizeof(T) + 6 * cache_line);
+    cpu.parallel_for(pieces.count, 1, [&](std::ptrdiff_t p, std::ptrdiff_t, int worker_number) {
+        Arena& arena = cpu.worker_scratch(worker_number);
+        const ScratchScope worker_scope(arena);
+        const auto take = [&](std::size_t count) { return static_cast<T*>(arena.take(count * sizeof(T))); };
+        Worker worker(arena, grid, bias, C);
+        T *tokens = take(tokens_size + tail), *d_tokens = take(tokens_size), *d_kv = take(kv_size);
+        T *active = take(queries_size + tail), *d_active = take(queries_size), *d_q = take(queries_size);
+        std::fill_n(tokens + tokens_size, tail, T(0));
+        std::fill_n(active, queries_size + tail, T(0));
+        T *of_query = weights[p].data, *of_key_value = of_query + C * padded, *of_bias = biases[p].data;
+        std::fill_n(of_query, weights[p].size(), T(0));
+        std::fill_n(of_bias, biases[p].size(), T(0));
+        std::fill_n(parts[p].data, parts[p].size(), T(0));
+        const auto map_gradient = [&](const T* dy_rows, int M, int O, const T* x_rows, T* d_weight, T* d_bias,
+                                      const PackedLinear<BasicCpu<T>>& transposed, T* d_rows) {
+            detail::OuterProducts<T>{.a = dy_rows,
+                                     .a_stride = O,
+                                     .a_run = 0,
+                                     .b = x_rows,
+                                     .b_stride = C,
+                                     .b_run = 0,
+                                     .runs = 1,
+                                     .K = M,
+                                     .M = O,
+                                     .N = C,
+                                     .c = d_weight,
+                                     .c_stride = padded,
+                                     .adds = true}
+                .run();
+            detail::add_column_sums(dy_rows, M, O, d_bias);
+            detail::product_rows<T>({.weights = transposed,
+                                     .a = dy_rows,
+                                     .a_stride = O,
+                                     .segments = 1,
+                                     .run = O,
+                                     .segment_stride = 0,
+                                     .y = d_rows,
+                                     .y_stride = C},
+                                    M);
+        };
+        for (int w = pieces.begin(p); w < pieces.end(p); ++w) {
+            const int window = rows.window[w], first = rows.begin[w], count = rows.begin[w + 1] - first;
+            const int* pixels = &rows.pixel[first];
+            const std::ptrdiff_t at = std::ptrdiff_t(first) * C;
+            detail::gather_window(grid, window, cond, x, tokens);
+            worker.run(window, &rows.token[first], count, q.data + at, kv[w].data, y.data + at, dy.data + at,
+                       {d_q, true}, {d_kv, true}, d_table ? parts[p].data : nullptr);
+            map_gradient(d_kv, F * N, 2 * C, tokens, of_key_value, of_bias + C, key_value_transposed, d_tokens);
+            for (int f = 0; f < F; ++f)
+                if (d_frames[f]) detail::scatter_window(grid, window, d_tokens + f * N * C, C, d_frames[f]);
+            detail::each_run(pixels, count, [&](int i, int pixel, int length) {
+                std::copy_n(x.data + std::ptrdiff_t(pixel) * C, length * C, active + i * C);
+            });
+            map_gradient(d_q, count, C, active, of_query, of_bias, query_transposed, d_active);
+            detail::each_run(pixels, count, [&](int i, int pixel, int length) {
+                const int frame = pixel / grid.pixels();
+                const Gradient<T> d = d_frames[before + frame];
+                if (d)
+                    detail::add_row<T>(d_active + i * C, length * C, {d.data, false},
+                                       std::ptrdiff_t(pixel - frame * grid.pixels()) * C);
+            });
+        }
+    });
+    for (const auto& [d, first, count] : {std::tuple(&d_query, 0, C), std::tuple(&d_key_value, C, 2 * C)}) {
+        for (int p = 0; d->scale != T(1) && p < pieces.count; ++p) {
+            for (int i = first * padded; i < (first + count) * padded; ++i) weights[p].data[i] *= d->scale;
+            for (int i = first; i < first + count; ++i) biases[p].data[i] *= d->scale;
+        }
+        if (d->weight)
+            detail::add_parts(cpu, weights.data + first * padded, pieces.count, weights[0].size(), count, C, padded,
+                              d->weight.data);
+        if (d->bias) detail::add_parts(cpu, biases.data + first, pieces.count, 3 * C, 1, count, count, d->bias.data);
+    }
+    if (d_table) detail::fold_position_bias<T>(cpu, parts, bias.queries, grid.window, frames, d_table.data);
+}
+
+/// Of the tokens by windows, many more than the image's, only keys, values and queries are kept.
+template <class B>
+void projected_attention(Tape<B>& tape, const WindowGrid& grid, const ActiveRows& rows, WindowFrames frames,
+                         int num_heads, In<typename B::Scalar, 4> cond, In<typename B::Scalar, 4> x,
+                         const PackedLinear<Tape<B>>& query, const PackedLinear<Tape<B>>& key_value,
+                         const PackedPositionBias<Tape<B>>& bias, Out<typename B::Scalar, 2> y) {
+    using T = typename B::Scalar;
+    const int C = x.extent(3), N = grid.window.tokens(), R = rows.counts[0], windows = rows.counts[1];
+    require(query.ready && key_value.ready,
+            "projected_attention: the parameters are not packed; call prepare(tape, model) after loading or changing "
+            "them");
+    const auto kv = tape.scratch(windows, frames.keys * N, 2 * C);
+    const auto q = tape.scratch(R, C);
+    const Out<T, 2> y_used = y.slice(0, R);
+    {
+        B& backend = tape.backend();
+        const auto scope = backend.scope();
+        const auto tokens = backend.scratch(windows, frames.keys, N, C);
+        gather_windows(backend, grid, rows, cond, x, tokens);
+        linear(backend, rows_of(tokens), key_value.forward, rows_of(kv));
+        const auto active = backend.scratch(R, C);
+        gather_rows(backend, rows_of(x), rows, active);
+        linear(backend, active, query.forward, q);
+        window_attention(backend, grid, rows, frames, num_heads, q, kv, bias.packed, y_used);
+    }
+    tape.reads(cond);
+    tape.reads(x);
+    const auto *of_query = &query, *of_key_value = &key_value;
+    const auto* position = &bias;
+    tape.push(y_used, [=, &tape](View<const T, 2> dy) {
+        B& backend = tape.backend();
+        const auto scope = backend.scope();
+        const auto d_frames = backend.template scratch<Gradient<T>>(frames.keys);
+        const bool all = windows == grid.windows();  // then each pixel is reached
+        int frame = 0;
+        for (const auto& images : {cond, x})
+            for (int f = 0; images.data && f < images.extent(0); ++f)
+                d_frames[frame++] = all ? tape.whole_gradient(images[f]) : tape.gradient(images[f]);
+        const auto gradient_of = [&](const auto& map) {
+            return LinearGradient<T>{tape.gradient(map.weight), tape.gradient(map.bias), map.scale};
+        };
+        projected_attention_gradient<T>(backend, grid, rows, frames, cond, x, of_query->transposed,
+                                        of_key_value->transposed, position->packed, q, kv, y_used, dy, d_frames,
+                                        gradient_of(*of_query), gradient_of(*of_key_value),
+                                        tape.gradient(position->table));
     });
     tape.reads(y_used);
 }

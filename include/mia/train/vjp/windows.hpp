@@ -14,15 +14,14 @@ void select_rows(Tape<B>& tape, const WindowGrid& grid, int frames, View<const s
     select_rows(tape.backend(), grid, frames, {}, rows);
 }
 
-/// d_x[pixel[r], :] += dy[r, :].
+/// d_x[pixel[r], :] (+)= dy[r, :].
 template <class T>
-void gather_rows_gradient(BasicCpu<T>& cpu, In<T, 2> dy, const ActiveRows& rows, T* d_x) {
+void gather_rows_gradient(BasicCpu<T>& cpu, In<T, 2> dy, const ActiveRows& rows, Gradient<T> d_x) {
     const int C = dy.extent(1);
     cpu.parallel_for(rows.counts[0], 512, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        for (std::ptrdiff_t r = begin; r < end; ++r) {
-            T* to = d_x + std::ptrdiff_t(rows.pixel[r]) * C;
-            for (int c = 0; c < C; ++c) to[c] += dy.data[r * C + c];
-        }
+        detail::each_run(&rows.pixel[begin], int(end - begin), [&](int i, int pixel, int length) {
+            detail::add_row(dy.data + (begin + i) * C, length * C, d_x, std::ptrdiff_t(pixel) * C);
+        });
     });
 }
 template <class B>
@@ -30,7 +29,9 @@ void gather_rows(Tape<B>& tape, In<typename B::Scalar, 2> x, const ActiveRows& r
     using T = typename B::Scalar;
     gather_rows(tape.backend(), x, rows, y);
     tape.push(Out<T, 2>(y.slice(0, rows.counts[0])), [=, &tape](View<const T, 2> dy) {
-        if (const auto d_x = tape.gradient(x)) gather_rows_gradient<T>(tape.backend(), dy, rows, d_x.data);
+        const bool all = rows.counts[0] == x.extent(0);
+        if (const auto d_x = all ? tape.whole_gradient(x) : tape.gradient(x))
+            gather_rows_gradient<T>(tape.backend(), dy, rows, d_x);
     });
 }
 
@@ -39,11 +40,9 @@ template <class T>
 void scatter_rows_gradient(BasicCpu<T>& cpu, In<T, 2> dy, const ActiveRows& rows, Gradient<T> d_x) {
     const int C = dy.extent(1);
     cpu.parallel_for(rows.counts[0], 512, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        for (std::ptrdiff_t r = begin; r < end; ++r) {
-            const T* g = dy.data + std::ptrdiff_t(rows.pixel[r]) * C;
-            T* to = d_x.data + r * C;
-            for (int c = 0; c < C; ++c) to[c] = d_x.is_fresh ? g[c] : to[c] + g[c];
-        }
+        detail::each_run(&rows.pixel[begin], int(end - begin), [&](int i, int pixel, int length) {
+            detail::add_row(dy.data + std::ptrdiff_t(pixel) * C, length * C, d_x, (begin + i) * C);
+        });
     });
 }
 template <class B>
@@ -58,21 +57,23 @@ void scatter_rows(Tape<B>& tape, In<typename B::Scalar, 2> x, const ActiveRows& 
     });
 }
 
-/// d_image (P, C) of frame `frame` += dy: (windows, frames, N, C). Padding has no pixel.
+namespace detail {
+/// d_image (P, C) (+)= dy: (N, C), of one frame of a window. Padding has no pixel.
+template <class T>
+void scatter_window(const WindowGrid& grid, int window, const T* dy, int C, Gradient<T> d_image) {
+    grid.each_run(window, [&](int n, int pixel, int length) {
+        if (pixel >= 0) add_row(dy + n * C, length * C, d_image, std::ptrdiff_t(pixel) * C);
+    });
+}
+}  // namespace detail
+
+/// d_image (P, C) of frame `frame` (+)= dy: (windows, frames, N, C).
 template <class T>
 void gather_windows_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, const ActiveRows& rows, In<T, 4> dy, int frame,
-                             T* d_image) {
-    const int N = dy.extent(2), C = dy.extent(3);
+                             Gradient<T> d_image) {
     cpu.parallel_for(rows.counts[1], 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        for (std::ptrdiff_t w = begin; w < end; ++w) {
-            const T* g = dy[w][frame].data;
-            for (int n = 0; n < N; ++n, g += C) {
-                const int pixel = grid.pixel(rows.window[w], n);
-                if (pixel < 0) continue;
-                T* to = d_image + std::ptrdiff_t(pixel) * C;
-                for (int c = 0; c < C; ++c) to[c] += g[c];
-            }
-        }
+        for (std::ptrdiff_t w = begin; w < end; ++w)
+            detail::scatter_window(grid, rows.window[w], dy[w][frame].data, dy.extent(3), d_image);
     });
 }
 template <class B>
@@ -81,11 +82,12 @@ void gather_windows(Tape<B>& tape, const WindowGrid& grid, const ActiveRows& row
     using T = typename B::Scalar;
     gather_windows(tape.backend(), grid, rows, cond, x, y);
     tape.push(Out<T, 4>(y.slice(0, rows.counts[1])), [=, &tape](View<const T, 4> dy) {
+        const bool all = rows.counts[1] == grid.windows();  // then each pixel is reached
         int frame = 0;
         for (const auto& images : {cond, x})
             for (int f = 0; images.data && f < images.extent(0); ++f, ++frame)
-                if (const auto d = tape.gradient(images[f]))
-                    gather_windows_gradient<T>(tape.backend(), grid, rows, dy, frame, d.data);
+                if (const auto d = all ? tape.whole_gradient(images[f]) : tape.gradient(images[f]))
+                    gather_windows_gradient<T>(tape.backend(), grid, rows, dy, frame, d);
     });
 }
 
