@@ -32,21 +32,21 @@ TEST(WarpsVjp, FlowWarpInput) {
 /// The flow is float, so the step is a binary fraction and the bound float's.
 TEST(WarpsVjp, FlowWarpFlow) {
     test::Random random(2);
-    for (const auto padding : {Padding::zeros, Padding::border}) {
-        const int H = 5, W = 6;
-        const auto flow = smooth_flow(H, W, 4);
-        const test::Numbers image = random.numbers(H * W * 3);
-        test::check_gradients(
-            {{test::Numbers(flow.begin(), flow.end())}},
-            [&](DoubleTape& tape, const std::vector<Input>& in) {
-                const auto moved = tape.scratch<float>(H, W, 2);
-                convert(tape, in[0].as(H * W, 2), rows_of(moved));
-                const auto y = tape.scratch(H, W, 3);
-                flow_warp(tape, View<const double, 3>{image.data(), {H, W, 3}}, moved, padding, y);
-                return y;
-            },
-            1e-4, 1 / 64.0);
-    }
+    for (const auto padding : {Padding::zeros, Padding::border})
+        for (const auto& [H, W] : {std::pair(5, 7), {1, 4}, {11, 3}}) {
+            const auto flow = smooth_flow(H, W, 4);
+            const test::Numbers image = random.numbers(H * W * 3);
+            test::check_gradients(
+                {{test::Numbers(flow.begin(), flow.end())}},
+                [&, H = H, W = W](DoubleTape& tape, const std::vector<Input>& in) {
+                    const auto moved = tape.scratch<float>(H, W, 2);
+                    convert(tape, in[0].as(H * W, 2), rows_of(moved));
+                    const auto y = tape.scratch(H, W, 3);
+                    flow_warp(tape, View<const double, 3>{image.data(), {H, W, 3}}, moved, padding, y);
+                    return y;
+                },
+                1e-4, 1 / 64.0);
+        }
 }
 
 TEST(WarpsVjp, PatchAlignInput) {
