@@ -452,7 +452,8 @@ void projected_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, cons
     const detail::WindowPieces pieces(rows.counts[1]);
     const auto scope = cpu.scope();
     const auto parts = cpu.scratch(pieces.count, bias.heads, bias.keys, bias.padded_queries);
-    const auto weights = cpu.scratch(pieces.count, 3 * C, padded), biases = cpu.scratch(pieces.count, 3 * C);
+    const auto weights = cpu.scratch(pieces.count, 3 * C, padded);
+    const auto biases = cpu.scratch(pieces.count, 3 * C);
     const std::size_t tokens_size = std::size_t(F * N * C), kv_size = 2 * tokens_size;
     const std::size_t queries_size = std::size_t(queries * C), tail = std::size_t(simd::lanes<T>);
     cpu.reserve_worker_scratch(Worker::scratch_bytes(grid, bias, C) +
