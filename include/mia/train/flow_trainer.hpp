@@ -1,6 +1,5 @@
 #pragma once
 #include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstdint>
 #include <filesystem>
