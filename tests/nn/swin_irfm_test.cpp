@@ -1,5 +1,10 @@
 #include "mia/nn/swin_irfm.hpp"
 
+#include <functional>
+#include <map>
+
+#include "reference/conv2d.hpp"
+#include "reference/layer_norm.hpp"
 #include "reference/windows.hpp"
 #include "support/golden.hpp"
 
@@ -99,6 +104,46 @@ TEST(SwinIrfmGolden, TwoGroupsOfTwoComposedBlocksAndTheirStates) {
 }
 TEST(SwinIrfmGolden, Width64HasAConvolutionBefore) {
     run_golden<SwinIrfmConfig{{{64, 4, {3, 8, 8}, true}, 2, {}}, {{1}}}>("irfm_c64", 2, false, 9e-6);
+}
+
+TEST(SwinIrfm, FusionBeginsWithAConvolutionOfAllFrames) {
+    constexpr int H = 5, W = 6, C = 4, frames = 3;
+    constexpr SwinIrfmConfig config{{{C, 2, {frames, 4, 4}, true}, 2, {}}, {{1}}, Fusion::convolution};
+    Cpu cpu(2, ScratchFill::nan);
+    Network<SwinIrfm<config, Cpu, InterFrameAttention>> branch(cpu);
+    test::Random random(1);
+    std::map<std::string, test::Numbers> weights;
+    for_each_parameter(*branch, [&](const std::string& name, const auto& p) {
+        // The group's own convolution is zero: nothing of its blocks is seen.
+        for (std::ptrdiff_t i = 0; i < p.size; ++i)
+            p.data[i] = name.starts_with("layers.0.conv.") ? 0.f : float(random.number(-1, 1));
+        weights[name].assign(p.data, p.data + p.size);
+    });
+    prepare(cpu, *branch);
+    const auto stack = random.numbers(frames * H * W * C);
+    const auto x = test::cast<float>(stack);
+    std::vector<float> out(H * W * C);
+    SwinIrfm<config, Cpu, InterFrameAttention>::State state;
+    branch->forward(cpu, {x.data(), {frames, H, W, C}}, 0, state, {out.data(), {H, W, C}});
+
+    const auto normed = [&](const test::Numbers& v, const std::string& name, int rows) {
+        return reference::layer_norm(v, weights.at(name + ".weight"), weights.at(name + ".bias"), rows, C);
+    };
+    const auto convolved = [&](const test::Numbers& v, const std::string& name) {
+        return reference::conv2d(v, weights.at(name + ".weight"), weights.at(name + ".bias"), H, W, C, C, 3);
+    };
+    const auto frame = [&](const test::Numbers& v, int f) {
+        return test::Numbers(v.begin() + f * H * W * C, v.begin() + (f + 1) * H * W * C);
+    };
+    const auto add = [](test::Numbers a, const test::Numbers& b) {
+        std::transform(a.begin(), a.end(), b.begin(), a.begin(), std::plus());
+        return a;
+    };
+    const auto all = normed(stack, "patch_embed.norm", frames * H * W);
+    test::Numbers fused = frame(all, frames - 1);
+    for (int f = 0; f < frames; ++f) fused = add(fused, convolved(frame(all, f), text("fusion.", f)));
+    const auto expected = add(convolved(normed(fused, "norm", H * W), "conv_after_body"), frame(stack, frames - 1));
+    test::expect_near(out, expected, 1e-5, "fused");
 }
 
 constexpr SwinIrfmConfig small(MaskConfig mask) { return {{{4, 2, {3, 4, 4}, true}, 2, mask}, {{2, 1}}}; }

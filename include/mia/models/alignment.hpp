@@ -3,6 +3,7 @@
 #include "mia/ops/elementwise/elementwise.hpp"
 #include "mia/ops/flow_warp/flow_warp.hpp"
 #include "mia/ops/patch_align/patch_align.hpp"
+#include "mia/ops/subpixel_align/subpixel_align.hpp"
 
 namespace mia {
 
@@ -22,6 +23,25 @@ public:
     void forward(B& backend, View<const typename B::Scalar, 3> features, View<const float, 3> flow,
                  View<typename B::Scalar, 3> aligned) const {
         patch_align(backend, features, flow, aligned);
+    }
+    template <class Self, class Visit>
+    static constexpr void each_member(Self&, Visit&&) {}
+};
+
+/// Every pixel moves by its own flow to the nearest 1 / factor of a pixel, without a blur: the features' channels stand
+/// for the factor^2 places inside a pixel that pixel shuffle gives them (ops/subpixel_align). embed_dim must be a
+/// multiple of factor^2; the factor is meant to be the model's scale. After FRVSR (Sajjadi, Vemulapalli, Brown, CVPR
+/// 2018), which moves the last result at its own resolution and gives it to the network as channels; here features are
+/// moved so. The flow gets no gradient through it.
+template <int Factor, Backend B = Cpu>
+class SubpixelAlignment {
+    static_assert(Factor >= 1, "SubpixelAlignment: the factor must be 1 or more; use the model's scale");
+
+public:
+    static constexpr const char* name = "subpixel";
+    void forward(B& backend, View<const typename B::Scalar, 3> features, View<const float, 3> flow,
+                 View<typename B::Scalar, 3> aligned) const {
+        subpixel_align(backend, features, flow, Factor, aligned);
     }
     template <class Self, class Visit>
     static constexpr void each_member(Self&, Visit&&) {}

@@ -17,16 +17,17 @@ concept OpticalFlow = Module<F> &&
     f.forward(backend, frame, frame, flow);
 };
 
-/// Flow by search: one whole-pixel vector per 8 x 8 patch (ops/block_match). All that patch alignment uses, exact
-/// integers on every backend, nothing to train. No parameters.
-template <Backend B = Cpu>
+/// Flow by search: one vector per 8 x 8 patch (ops/block_match), in whole pixels, which is all that patch alignment
+/// uses, or in quarters for SubpixelAlignment. The same on every backend, nothing to train. No parameters.
+template <Backend B = Cpu, MatchPrecision Precision = MatchPrecision::pixel>
 class BlockMatching {
 public:
-    static constexpr const char* name = "block_matching";
+    static constexpr const char* name =
+        Precision == MatchPrecision::pixel ? "block_matching" : "quarter_block_matching";
     static constexpr int least_size = 8;
     void forward(B& backend, View<const typename B::Scalar, 3> ref, View<const typename B::Scalar, 3> supp,
                  View<float, 3> flow) const {
-        block_match(backend, ref, supp, flow);
+        block_match(backend, ref, supp, flow, Precision);
     }
     template <class Self, class Visit>
     static constexpr void each_member(Self&, Visit&&) {}

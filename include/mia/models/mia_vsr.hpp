@@ -20,13 +20,14 @@ struct MiaVsrConfig {
     Directions directions =
         mia::directions(Direction::backward, Direction::forward, Direction::backward, Direction::forward);
     MaskConfig mask = {};
+    Fusion fusion = Fusion::none;
     int mid_channels = 64;
     int scale = 4;
     BlockKernel kernel = BlockKernel::fused;
 
     constexpr AttentionConfig attention() const { return {embed_dim, num_heads, window, qkv_bias}; }
     constexpr BlockConfig block() const { return {attention(), mlp_ratio, mask, kernel}; }
-    constexpr SwinIrfmConfig branch() const { return {block(), depths}; }
+    constexpr SwinIrfmConfig branch() const { return {block(), depths, fusion}; }
     constexpr UpsamplerConfig upsampler() const { return {embed_dim, mid_channels, scale}; }
 };
 

@@ -28,13 +28,21 @@ struct Depths {
     }
 };
 
+/// What the first block of a branch works on.
+enum class Fusion {
+    none,        ///< the current frame alone; the earlier ones are keys and values (published)
+    convolution  ///< the current frame + a convolution of all frames, normed, as in BasicVSR: small models learn from
+                 ///< their neighbours soon. Parameters: fusion.0, fusion.1, ..., a convolution a frame, oldest first
+};
+
 struct SwinIrfmConfig {
     BlockConfig block = {};
     Depths depths = {{6, 6, 6, 6}};
+    Fusion fusion = Fusion::none;
 };
 
 /// One propagation branch's network (SwinIRFM): residual groups on the stack of the current and the earlier enhanced
-/// frames. out = conv_after_body(norm(groups(patch_norm(stack)))) + the stack's last frame, not normed.
+/// frames. out = conv_after_body(norm(groups(fusion(patch_norm(stack))))) + the stack's last frame, not normed.
 /// With embed_dim = 64 every frame first passes conv_first_feat, as the official code silently does.
 template <SwinIrfmConfig C, Backend B, template <AttentionConfig, class> class Attention>
 class SwinIrfm {
@@ -43,6 +51,8 @@ class SwinIrfm {
                   "{6, 6, 6, 6}");
     static constexpr int dim = C.block.attention.embed_dim, frames = C.block.attention.window.frames;
     using Block = MaskedBlock<C.block, B, Attention>;
+    static_assert(C.fusion == Fusion::none || Block::query_frames == 1,
+                  "SwinIrfm: fusion makes one frame of all; it needs attention whose queries come from one frame");
     static_assert(Block::query_frames + Block::condition_frames <= frames,
                   "SwinIrfm: the attention uses more frames than the window has; give .window more frames");
 
@@ -81,6 +91,12 @@ public:
         }
 
         View<const Scalar, 4> features = all.slice(frames - queries, queries);
+        if constexpr (C.fusion == Fusion::convolution)
+            for (int f = 0; f < frames; ++f) {
+                const auto next = backend.scratch(queries, H, W, dim);
+                fusion_[std::size_t(f)].forward(backend, all[f], next[0], Activation::none, features[0]);
+                features = next;
+            }
         int block = 0, group = 0;
         std::apply(
             [&](const auto&... groups) {
@@ -104,6 +120,7 @@ public:
     static constexpr void each_member(Self& self, Visit&& visit) {
         if constexpr (has_conv_first_feat) visit("conv_first_feat", self.conv_first_feat_);
         visit("patch_embed.norm", self.patch_norm_);
+        if constexpr (C.fusion == Fusion::convolution) visit("fusion", self.fusion_);
         visit("layers", self.groups_);
         visit("norm", self.norm_);
         visit("conv_after_body", self.conv_after_body_);
@@ -125,6 +142,7 @@ private:
 
     Conv conv_first_feat_;
     LayerNorm<dim, B> patch_norm_;
+    std::array<Conv, std::size_t(frames)> fusion_;
     Groups groups_;
     LayerNorm<dim, B> norm_;
     Conv conv_after_body_;

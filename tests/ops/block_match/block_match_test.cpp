@@ -12,11 +12,12 @@ using Scalars = testing::Types<float, double>;
 TYPED_TEST_SUITE(BlockMatchOp, Scalars);
 
 template <class T>
-test::Numbers match(int threads, const test::Numbers& ref, const test::Numbers& supp, int H, int W) {
+test::Numbers match(int threads, const test::Numbers& ref, const test::Numbers& supp, int H, int W,
+                    MatchPrecision precision = MatchPrecision::pixel) {
     BasicCpu<T> cpu(threads, ScratchFill::nan);
     const auto a = test::cast<T>(ref), b = test::cast<T>(supp);
     auto flow = test::unwritten<float>(H * W * 2);
-    block_match<T>(cpu, {a.data(), {H, W, 3}}, {b.data(), {H, W, 3}}, {flow.data(), {H, W, 2}});
+    block_match<T>(cpu, {a.data(), {H, W, 3}}, {b.data(), {H, W, 3}}, {flow.data(), {H, W, 2}}, precision);
     return {flow.begin(), flow.end()};
 }
 
@@ -35,10 +36,34 @@ TYPED_TEST(BlockMatchOp, OddSizes) {
                         ref[(std::min(y + 2, H - 1) * W + std::max(x - 5, 0)) * 3 + c] + random.number(-0.01, 0.01);
         const auto expected = reference::block_match(ref, supp, H, W);
         for (const int threads : {1, 2, 3}) EXPECT_EQ(match<T>(threads, ref, supp, H, W), expected) << H << " x " << W;
+        EXPECT_EQ(match<T>(2, ref, supp, H, W, MatchPrecision::quarter), reference::block_match(ref, supp, H, W, true));
         if (H > 12 && W > 24) {
             EXPECT_EQ(expected[2 * 16], 5);  // the content moved right and up
             EXPECT_EQ(expected[2 * 16 + 1], -2);
         }
+    }
+}
+
+TYPED_TEST(BlockMatchOp, QuartersFindAMotionWithinOne) {
+    using T = TypeParam;
+    constexpr int H = 40, W = 48;
+    const auto picture = [](double shift_x, double shift_y) {
+        test::Numbers frame(H * W * 3);
+        for (int y = 0; y < H; ++y)
+            for (int x = 0; x < W; ++x)
+                for (int c = 0; c < 3; ++c) {
+                    const double u = x - shift_x, v = y - shift_y;  // no period that could be mistaken for a motion
+                    frame[(y * W + x) * 3 + c] = 0.5 + 0.2 * std::sin(0.35 * u + 0.011 * u * u) +
+                                                 0.2 * std::sin(0.3 * v + 0.013 * v * v + 0.1 * u);
+                }
+        return frame;
+    };
+    for (const auto& [dx, dy] : {std::pair(0.5, -0.25), {2.25, 1.5}, {-1.75, 0.0}}) {
+        const auto flow = match<T>(1, picture(0, 0), picture(dx, dy), H, W, MatchPrecision::quarter);
+        const std::size_t middle = 2 * (20 * W + 20);
+        EXPECT_NEAR(flow[middle], dx, 0.25) << dx;
+        EXPECT_NEAR(flow[middle + 1], dy, 0.25) << dy;
+        EXPECT_EQ(flow[middle] * 4, std::round(flow[middle] * 4));
     }
 }
 

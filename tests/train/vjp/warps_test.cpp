@@ -49,6 +49,21 @@ TEST(WarpsVjp, FlowWarpFlow) {
         }
 }
 
+TEST(WarpsVjp, SubpixelAlignInput) {
+    test::Random random(4);
+    for (const int factor : {1, 2, 4})
+        for (const auto& [H, W] : {std::pair(1, 3), {7, 5}}) {
+            const int C = 2 * factor * factor;
+            const auto flow = smooth_flow(H, W, 2);
+            test::check_gradients({{random.numbers(H * W * C)}},
+                                  [&, H = H, W = W](DoubleTape& tape, const std::vector<Input>& in) {
+                                      const auto y = tape.scratch(H, W, C);
+                                      subpixel_align(tape, in[0].as(H, W, C), {flow.data(), {H, W, 2}}, factor, y);
+                                      return y;
+                                  });
+        }
+}
+
 TEST(WarpsVjp, PatchAlignInput) {
     test::Random random(3);
     for (const auto& [H, W] : {std::pair(5, 8), {9, 11}, {40, 6}}) {

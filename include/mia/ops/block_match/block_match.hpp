@@ -9,12 +9,19 @@
 //                  |g_ref(x, y) - g_supp(x + dx, y + dy)|  +  4 (|dx| + |dy|),   |dx|, |dy| <= 8;
 //   both positions are clamped to the frame, each on its own. The smallest cost wins, ties go to the smallest
 //   dx^2 + dy^2, then the smallest dy, then the smallest dx. All integers: every backend gives the same vectors.
+//   In quarters of a pixel, with c the cost's sum alone and d the winner, along each axis where d is not at the range's
+//   end:
+//     t = max(c(d - 1), c(d + 1)) - c(d);  d += round(2 (c(d - 1) - c(d + 1)) / t) / 4, half away from 0, at most 2 /
+//     4, where t > 0: two lines of one slope through the three costs.
 //   ref, supp: (H, W, 3) in [0, 1]; flow: (H, W, 2).
 
 namespace mia {
 
+enum class MatchPrecision { pixel, quarter };
+
 template <class T>
-void block_match(BasicCount<T>& count, In<T, 3>, In<T, 3>, View<float, 3> flow) {
+void block_match(BasicCount<T>& count, In<T, 3>, In<T, 3>, View<float, 3> flow,
+                 MatchPrecision = MatchPrecision::pixel) {
     const auto scope = count.scope();
     count.template scratch<std::uint8_t>(2, flow.extent(0) + 40, flow.extent(1) + 40);
     count.record({"block_match"}, flow);

@@ -38,10 +38,20 @@ inline int square_difference(const std::uint8_t* a, const std::uint8_t* b, std::
     return sum;
 }
 
+/// Quarters of a pixel from the winner at which two lines of one slope through the costs before it, at it and after it
+/// meet.
+inline int quarters(int before, int here, int after) {
+    const int rise = std::max(before, after) - here;
+    if (rise <= 0) return 0;
+    const int difference = 2 * (before - after), size = std::min(2, (2 * std::abs(difference) + rise) / (2 * rise));
+    return difference < 0 ? -size : size;
+}
+
 }  // namespace detail
 
 template <class T>
-void block_match(BasicCpu<T>& cpu, In<T, 3> ref, In<T, 3> supp, View<float, 3> flow) {
+void block_match(BasicCpu<T>& cpu, In<T, 3> ref, In<T, 3> supp, View<float, 3> flow,
+                 MatchPrecision precision = MatchPrecision::pixel) {
     using namespace detail;
     const int H = ref.extent(0), W = ref.extent(1);
     require(same_shape(ref, supp) && ref.extent(2) == 3 && flow.extent(0) == H && flow.extent(1) == W &&
@@ -68,10 +78,19 @@ void block_match(BasicCpu<T>& cpu, In<T, 3> ref, In<T, 3> supp, View<float, 3> f
                         if (std::lexicographical_compare(candidate, candidate + 4, best, best + 4))
                             std::copy(candidate, candidate + 4, best);
                     }
+                float found[] = {float(best[2]), float(best[3])};  // dy, dx
+                for (const int axis : {0, 1}) {
+                    if (precision == MatchPrecision::pixel || std::abs(best[2 + axis]) == match_range) continue;
+                    const auto cost = [&](int along) {
+                        const int dy = best[2] + (axis == 0 ? along : 0), dx = best[3] + (axis == 1 ? along : 0);
+                        return square_difference(here, there + dy * columns + dx, columns);
+                    };
+                    found[axis] += 0.25f * float(quarters(cost(-1), cost(0), cost(1)));
+                }
                 for (int y = by * match_patch; y < std::min((by + 1) * match_patch, H); ++y)
                     for (int x = bx * match_patch; x < std::min((bx + 1) * match_patch, W); ++x) {
-                        flow(y, x, 0) = float(best[3]);
-                        flow(y, x, 1) = float(best[2]);
+                        flow(y, x, 0) = found[1];
+                        flow(y, x, 1) = found[0];
                     }
             }
     });

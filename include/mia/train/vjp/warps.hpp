@@ -3,11 +3,12 @@
 #include "mia/ops/flow_warp/flow_warp.hpp"
 #include "mia/ops/flow_warp/sampling_grid.hpp"
 #include "mia/ops/patch_align/patch_align.hpp"
+#include "mia/ops/subpixel_align/subpixel_align.hpp"
 #include "mia/train/vjp/products.hpp"
 
 // flow_warp: each pixel's gradient goes to the four that it was mixed from; the flow's is the slope of the mixture
 // along x and y, zero where the border has stopped it.  patch_align: to the pixel that was read; nearest sampling gives
-// the flow none.  block_match: a search over integers, no gradient.
+// the flow none; so subpixel_align.  block_match: a search over integers, no gradient.
 
 namespace mia {
 
@@ -132,9 +133,35 @@ void patch_align(Tape<B>& tape, In<typename B::Scalar, 3> x, View<const float, 3
     });
 }
 
+/// d_x (H, W, C) += ; dy: (H, W, C).
+template <class T>
+void subpixel_align_gradient(BasicCpu<T>& cpu, In<T, 3> dy, View<const float, 3> flow, int factor, T* d_x) {
+    const int H = dy.extent(0), W = dy.extent(1), C = dy.extent(2), fine = factor * factor;
+    detail::scatter_by_rows(cpu, H, [&](int begin, int end) {
+        detail::each_fine_position(flow, factor, 0, H, [&](int i, int j, int from, int row, int column, int to) {
+            if (row < begin || row >= end) return;
+            const T* g = dy.data + (std::ptrdiff_t(i) * W + j) * C + from;
+            T* out = d_x + (std::ptrdiff_t(row) * W + column) * C + to;
+            for (int k = 0; k < C; k += fine) out[k] += g[k];
+        });
+    });
+}
+
 template <class B>
-void block_match(Tape<B>& tape, In<typename B::Scalar, 3> ref, In<typename B::Scalar, 3> supp, View<float, 3> flow) {
-    block_match(tape.backend(), ref, supp, flow);
+void subpixel_align(Tape<B>& tape, In<typename B::Scalar, 3> x, View<const float, 3> flow, int factor,
+                    Out<typename B::Scalar, 3> y) {
+    using T = typename B::Scalar;
+    subpixel_align(tape.backend(), x, flow, factor, y);
+    tape.reads(flow);
+    tape.push(y, [=, &tape](View<const T, 3> dy) {
+        if (const auto d_x = tape.gradient(x)) subpixel_align_gradient<T>(tape.backend(), dy, flow, factor, d_x.data);
+    });
+}
+
+template <class B>
+void block_match(Tape<B>& tape, In<typename B::Scalar, 3> ref, In<typename B::Scalar, 3> supp, View<float, 3> flow,
+                 MatchPrecision precision = MatchPrecision::pixel) {
+    block_match(tape.backend(), ref, supp, flow, precision);
     tape.push(flow, [](View<const float, 3>) {});
 }
 
