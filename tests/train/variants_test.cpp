@@ -113,6 +113,16 @@ TEST(TrainedVariants, NoFlowThreeTimesTwoFramesForwardOnly) {
                Still>();
 }
 
+struct Subpixel : ToyParts {
+    template <class B>
+    using Flow = BlockMatching<B, MatchPrecision::quarter>;
+    template <class B>
+    using Alignment = SubpixelAlignment<2, B>;
+};
+TEST(TrainedVariants, SubpixelAlignmentAndFusion) {
+    train_once<with([](auto& c) { c.fusion = Fusion::convolution; }), Subpixel>();
+}
+
 TEST(TrainedVariants, ThresholdMaskWithRefresh) {
     train_once<with([](auto& c) {
         c.mask = {.kind = MaskKind::threshold, .threshold = 0.4f, .first_blocks = 1, .refresh_every = 2};
