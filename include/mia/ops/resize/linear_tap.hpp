@@ -1,7 +1,12 @@
 #pragma once
-#include "mia/ops/resize/resize.hpp"
+#include "mia/core/view.hpp"
 
-namespace mia::detail {
+namespace mia {
+
+/// PyTorch's align_corners.
+enum class Corners { apart, aligned };
+
+namespace detail {
 
 /// Where one output coordinate reads along an axis.
 struct LinearTap {
@@ -22,4 +27,6 @@ struct LinearTap {
     }
 };
 
-}  // namespace mia::detail
+}  // namespace detail
+
+}  // namespace mia

@@ -1,6 +1,7 @@
 #pragma once
 #include "mia/core/backend.hpp"
 #include "mia/core/count.hpp"
+#include "mia/ops/resize/linear_tap.hpp"
 
 // Contract. Bilinear, no anti-aliasing when the image shrinks. Per axis, in float:
 //   corners apart:    s = max(0, in / out * (dst + 0.5) - 0.5)
@@ -10,9 +11,6 @@
 //   x: (H, W, C); y: (H', W', C), not overlapping x.
 
 namespace mia {
-
-/// PyTorch's align_corners.
-enum class Corners { apart, aligned };
 
 /// What the first two channels are multiplied by: a flow's x and y grow with the image.
 struct ChannelFactors {
