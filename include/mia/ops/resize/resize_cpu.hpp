@@ -1,6 +1,6 @@
 #pragma once
 #include "mia/core/cpu.hpp"
-#include "mia/ops/resize/linear_tap.hpp"
+#include "mia/ops/resize/resize.hpp"
 
 namespace mia {
 
