@@ -6,9 +6,9 @@
 #include <fstream>
 #include <limits>
 
-#include "support/chart.hpp"
 #include "mia/core/error.hpp"
 #include "mia/version.hpp"
+#include "support/chart.hpp"
 
 namespace {
 
