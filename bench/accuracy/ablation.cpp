@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "mia/io/safetensors.hpp"
-#include "mia/metrics/quality.hpp"
 #include "mia/models/model_list.hpp"
 #include "mia/train/data/load_clips.hpp"
 #include "mia/train/trainer.hpp"
@@ -67,15 +66,7 @@ public:
         config_.optimizer = mia::Optimizer::muon;
         config_.threads = arguments.threads;
         material_ = mia::load_clips(mia::read_data_set(arguments.data), config_.samples).clips;
-        for (const auto& path : arguments.clips) {
-            mia::VideoReader reader(path);
-            mia::Clip clip;
-            for (mia::VideoFrame frame; clip.frames < arguments.frames && reader.read(frame);)
-                clip.append(frame.view());
-            mia::require(clip.frames > 0, path.string(), ": no frame to measure on. Name another clip.");
-            clip.name = path.stem().string();
-            clips_.push_back(std::move(clip));
-        }
+        for (const auto& path : arguments.clips) clips_.push_back(mia::read_clip(path, arguments.frames));
         std::filesystem::create_directories(arguments.folder);
     }
 
@@ -113,7 +104,7 @@ public:
 private:
     std::string head() const {
         std::string words;
-        for (const mia::Clip& clip : clips_) words += " " + clip.name + " |";
+        for (const mia::Clip& clip : clips_) words += " " + std::filesystem::path(clip.name).stem().string() + " |";
         return words + " mean |";
     }
     std::string rule() const {
@@ -140,27 +131,20 @@ private:
 
     template <class Model>
     std::vector<Measured> measure(const std::filesystem::path& weights, mia::ModelOptions options) {
-        constexpr int s = Model::scale;
         options.threads = arguments_.threads;
         mia::RunningModel<Model> model("toy", mia::read_safetensors(weights), options);
         std::vector<Measured> all;
         for (const mia::Clip& clip : clips_) {
-            const int T = clip.frames, H = clip.height / s, W = clip.width / s;
-            mia::Tensor<float, 4> hr(T, s * H, s * W, 3), lr(T, H, W, 3), out(T, s * H, s * W, 3);
-            for (int t = 0; t < T; ++t) {
-                mia::copy_region(clip.view()[t], {0, 0, s * H, s * W}, hr.view()[t]);
-                mia::degrade(hr.view()[t], s, mia::Degradation::bicubic, lr.view()[t]);
-            }
-            model.forward(lr, out);  // takes its memory
-            const auto begin = std::chrono::steady_clock::now();
-            model.forward(lr, out);
             Measured m;
-            m.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / T;
-            m.skipped = model.skipped_share();
-            for (int t = 0; t < T; ++t) {
-                mia::round_to_8_bit(out.view()[t]);
-                m.psnr_y += mia::psnr(out.view()[t], hr.view()[t], mia::Channels::y) / T;
-            }
+            const auto run = [&](mia::View<const float, 4> lr, mia::View<float, 4> out) {
+                model.forward(lr, out);  // takes its memory
+                const auto begin = std::chrono::steady_clock::now();
+                model.forward(lr, out);
+                m.seconds =
+                    std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / clip.frames;
+                m.skipped = model.skipped_share();
+            };
+            m.psnr_y = mia::validate_on(clip, Model::scale, mia::Degradation::bicubic, run).psnr_y;
             all.push_back(m);
         }
         Measured mean;

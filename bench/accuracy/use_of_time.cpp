@@ -4,69 +4,40 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <string>
+#include <limits>
 #include <thread>
 #include <tuple>
-#include <vector>
 
 #include "mia/io/safetensors.hpp"
 #include "mia/metrics/imresize.hpp"
-#include "mia/metrics/quality.hpp"
 #include "mia/models/model_list.hpp"
-#include "mia/train/data/degradation.hpp"
-#include "mia/video/reader.hpp"
+#include "mia/train/data/load_clips.hpp"
+#include "mia/train/validation.hpp"
 
 namespace {
 
-struct Clip {
-    mia::Tensor<float, 4> truth, input;  ///< (T, 4 H, 4 W, 3), (T, H, W, 3)
-};
-
-Clip read_clip(const char* path) {
-    constexpr int scale = 4;
-    mia::VideoReader reader(path);
-    const int H = reader.info().height / scale, W = reader.info().width / scale;
-    std::vector<mia::VideoFrame> frames;
-    for (mia::VideoFrame frame; reader.read(frame);) frames.push_back(frame);
-    const int T = int(frames.size());
-    Clip clip{mia::Tensor<float, 4>(T, scale * H, scale * W, 3), mia::Tensor<float, 4>(T, H, W, 3)};
-    for (int t = 0; t < T; ++t) {
-        const auto truth = clip.truth.view()[t];
-        for (int y = 0; y < scale * H; ++y) {
-            const auto row = frames[std::size_t(t)].view()[y];
-            std::copy_n(row.data, std::ptrdiff_t(scale * W) * 3, truth[y].data);
-        }
-        mia::degrade(truth, scale, mia::Degradation::bicubic, clip.input.view()[t]);
-    }
-    return clip;
-}
-
-/// dB, mean over the frames.
-double psnr_y(mia::Tensor<float, 4>& result, const mia::Tensor<float, 4>& truth) {
-    const int T = truth.extent(0);
-    double sum = 0;
-    for (int t = 0; t < T; ++t) {
-        mia::round_to_8_bit(result.view()[t]);
-        sum += mia::psnr(result.view()[t], truth.view()[t], mia::Channels::y);
-    }
-    return sum / T;
-}
+using Frames = mia::View<const float, 4>;
+using Result = mia::View<float, 4>;
 
 void print_row(mia::AnyModel& model, const char* path) {
-    const Clip clip = read_clip(path);
-    const int T = clip.input.extent(0), H = clip.input.extent(1), W = clip.input.extent(2);
-    mia::Tensor<float, 4> out(T, clip.truth.extent(1), clip.truth.extent(2), 3);
-    for (int t = 0; t < T; ++t) mia::imresize_8_bit(clip.input.view()[t], out.view()[t]);
-    const double bicubic = psnr_y(out, clip.truth);
-    for (int t = 0; t < T; ++t) model.forward(clip.input.view().slice(t, 1), out.view().slice(t, 1));
-    const double alone = psnr_y(out, clip.truth);
-    mia::Tensor<float, 4> still(T - 1, H, W, 2);
-    std::fill(still.data(), still.data() + still.size(), 0.f);
-    model.forward_with_flows(clip.input, {still, still}, 0, out, nullptr);
-    const double without_flow = psnr_y(out, clip.truth);
-    model.forward(clip.input, out);
+    const mia::Clip clip = mia::read_clip(path, std::numeric_limits<int>::max());
+    const auto psnr_y = [&](auto run) {
+        return mia::validate_on(clip, model.scale(), mia::Degradation::bicubic, run).psnr_y;
+    };
+    const double bicubic = psnr_y([](Frames lr, Result out) {
+        for (int t = 0; t < lr.extent(0); ++t) mia::imresize_8_bit(lr[t], out[t]);
+    });
+    const double alone = psnr_y([&](Frames lr, Result out) {
+        for (int t = 0; t < lr.extent(0); ++t) model.forward(lr.slice(t, 1), out.slice(t, 1));
+    });
+    const double without_flow = psnr_y([&](Frames lr, Result out) {
+        mia::Tensor<float, 4> still(lr.extent(0) - 1, lr.extent(1), lr.extent(2), 2);
+        std::fill(still.data(), still.data() + still.size(), 0.f);
+        model.forward_with_flows(lr, {still, still}, 0, out, nullptr);
+    });
+    const double as_it_is = psnr_y([&](Frames lr, Result out) { model.forward(lr, out); });
     std::printf("| %s | %.3f | %.3f | %.3f | %.3f |\n", std::filesystem::path(path).stem().c_str(), bicubic, alone,
-                without_flow, psnr_y(out, clip.truth));
+                without_flow, as_it_is);
 }
 
 }  // namespace

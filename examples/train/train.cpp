@@ -16,7 +16,6 @@
 #include "mia/train/data/data_set.hpp"
 #include "mia/train/data/load_clips.hpp"
 #include "mia/train/trainer.hpp"
-#include "mia/video/reader.hpp"
 #include "support/clock_text.hpp"
 #include "support/interrupt.hpp"
 #include "support/program.hpp"
@@ -30,15 +29,6 @@ using mia::require;
 using mia::text;
 
 constexpr int interrupted = 130;
-
-mia::Clip read_clip(const std::filesystem::path& path, int frames) {
-    mia::VideoReader reader(path);
-    mia::Clip clip;
-    clip.name = path.string();
-    for (mia::VideoFrame frame; clip.frames < frames && reader.read(frame);) clip.append(frame.view());
-    require(clip.frames > 0, path.string(), ": the validation clip has no frame. Name another.");
-    return clip;
-}
 
 /// The sources that were used, one a line with its licence.
 std::string sources_text(const mia::DataSet& set, const std::vector<mia::TrainingClip>& clips) {
@@ -61,7 +51,7 @@ public:
           trainer_(load(), config.trainer),
           curve_(config.table(), config.drawing(), begin(resume)) {
         if (config.validation.empty()) return;
-        truth_ = read_clip(config.validation, config.validation_frames);
+        truth_ = mia::read_clip(config.validation, config.validation_frames);
         std::filesystem::create_directories(config.samples());
     }
 

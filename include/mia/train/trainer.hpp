@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "mia/core/error.hpp"
-#include "mia/metrics/quality.hpp"
 #include "mia/models/metadata.hpp"
 #include "mia/train/data/clip_sampler.hpp"
 #include "mia/train/losses.hpp"
 #include "mia/train/training_run.hpp"
+#include "mia/train/validation.hpp"
 
 namespace mia {
 
@@ -28,13 +28,6 @@ struct TrainerConfig : RunConfig {
     double sparsity = sparsity_weight;               ///< of the loss of a mask that is trained
     float drop_path = 0.1f;
     bool checkpoint = false;  ///< see TapeConfig
-};
-
-/// How a true clip looks after it was made small, and large again by the model.
-struct Validation {
-    double psnr_y = 0;               ///< dB, mean over the frames
-    Tensor<float, 4> input;          ///< (T, H, W, 3)
-    Tensor<float, 4> result, truth;  ///< (T, scale H, scale W, 3); the result in 8 bits
 };
 
 namespace detail {
@@ -93,23 +86,9 @@ public:
     /// The averaged parameters on a clip of true frames: degraded as the samples are, run as a whole. Frames are
     /// cropped to a multiple of the scale.
     Validation validate(const Clip& truth) {
-        constexpr int s = Model::scale;
-        const int T = truth.frames, H = truth.height / s, W = truth.width / s;
-        require(T > 0 && H > 0 && W > 0, truth.name, ": ", T, " frames of ", truth.width, " x ", truth.height,
-                " cannot be made ", s, " times smaller. Give a clip of larger frames.");
-        Validation v{.input = Tensor<float, 4>(T, H, W, 3),
-                     .result = Tensor<float, 4>(T, s * H, s * W, 3),
-                     .truth = Tensor<float, 4>(T, s * H, s * W, 3)};
-        for (int t = 0; t < T; ++t) {
-            copy_region(truth.view()[t], {0, 0, s * H, s * W}, v.truth.view()[t]);
-            degrade(v.truth.view()[t], s, config_.samples.degradation, v.input.view()[t]);
-        }
-        run_.averaged()->forward(run_.cpu(), v.input, v.result);
-        for (int t = 0; t < T; ++t) {
-            round_to_8_bit(v.result.view()[t]);
-            v.psnr_y += psnr(v.result.view()[t], v.truth.view()[t], Channels::y) / T;
-        }
-        return v;
+        return validate_on(
+            truth, Model::scale, config_.samples.degradation,
+            [&](View<const float, 4> lr, View<float, 4> out) { run_.averaged()->forward(run_.cpu(), lr, out); });
     }
 
     /// Begins with these weights instead, by name and shape; what they lack of a mask stays as of initialize(). Error

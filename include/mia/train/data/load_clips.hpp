@@ -110,6 +110,17 @@ private:
 
 }  // namespace detail
 
+/// The first frames of a video or folder of images, `most` or as many as there are. Error when there is none, and for
+/// what cannot be read.
+inline Clip read_clip(const std::filesystem::path& path, int most) {
+    VideoReader reader(path);
+    Clip clip;
+    clip.name = path.string();
+    for (VideoFrame frame; clip.frames < most && reader.read(frame);) clip.append(frame.view());
+    require(clip.frames > 0, path.string(), ": it has no frame to measure on. Name another clip.");
+    return clip;
+}
+
 /// Reads all of a set's sources, rounded to 8 bits. Those that cannot be read, or are too small or too short for the
 /// samples, are skipped and named. Error when nothing is left, when the frames take more than max_bytes, and when the
 /// configuration makes no sense.
