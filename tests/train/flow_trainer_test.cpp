@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "mia/models/spynet.hpp"
+#include "support/folder_test.hpp"
 #include "train/data/pictures.hpp"
 #include "train/gradient_check.hpp"
 
@@ -74,18 +75,9 @@ Result run(const FlowTrainerConfig& c, int steps) {
     return run(trainer, steps);
 }
 
-class FlowTrainerTest : public testing::Test {
+class FlowTrainerTest : public test::FolderTest {
 protected:
-    void SetUp() override {
-        const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-        folder = std::filesystem::path(testing::TempDir()) / text("flow_trainer_", info->name());
-        std::filesystem::remove_all(folder);
-        std::filesystem::create_directories(folder);
-        state = folder / "state.safetensors";
-        weights = folder / "weights.safetensors";
-    }
-    void TearDown() override { std::filesystem::remove_all(folder); }
-    std::filesystem::path folder, state, weights;
+    std::filesystem::path state = folder / "state.safetensors", weights = folder / "weights.safetensors";
 };
 
 TEST_F(FlowTrainerTest, TheFirstStageFindsKnownMotionAndTheSecondGoesOnWithoutIt) {

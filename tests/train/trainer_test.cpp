@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "mia/models/mia_vsr.hpp"
+#include "support/folder_test.hpp"
 #include "train/data/pictures.hpp"
 
 namespace mia {
@@ -73,17 +74,9 @@ Result run(const TrainerConfig& c, int steps) {
     return run(trainer, steps);
 }
 
-class TrainerTest : public testing::Test {
+class TrainerTest : public test::FolderTest {
 protected:
-    void SetUp() override {
-        const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-        folder = std::filesystem::path(testing::TempDir()) / text("trainer_", info->name());
-        std::filesystem::remove_all(folder);
-        std::filesystem::create_directories(folder);
-        state = folder / "state.safetensors";
-    }
-    void TearDown() override { std::filesystem::remove_all(folder); }
-    std::filesystem::path folder, state;
+    std::filesystem::path state = folder / "state.safetensors";
 };
 
 TEST_F(TrainerTest, AResumedRunHasTheBytesOfOneThatNobodyDisturbed) {

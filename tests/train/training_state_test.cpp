@@ -8,6 +8,7 @@
 
 #include "mia/core/cpu.hpp"
 #include "mia/models/mia_vsr.hpp"
+#include "support/folder_test.hpp"
 
 namespace mia {
 namespace {
@@ -44,17 +45,8 @@ struct Buffers {
     }
 };
 
-class TrainingState : public testing::Test {
+class TrainingState : public test::FolderTest {
 protected:
-    void SetUp() override {
-        const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-        folder = std::filesystem::path(testing::TempDir()) / text("training_state_", info->name());
-        std::filesystem::remove_all(folder);
-        std::filesystem::create_directories(folder);
-        path = folder / "run.safetensors";
-    }
-    void TearDown() override { std::filesystem::remove_all(folder); }
-
     void save() {
         save_training_state(path, *network, saved.views(), {123456789012, 0xFFFFFFFFFFFFFFFF, "batch: 2\n"});
     }
@@ -74,7 +66,7 @@ protected:
         return "no error";
     }
 
-    std::filesystem::path folder, path;
+    std::filesystem::path path = folder / "run.safetensors";
     Cpu cpu;
     Network<Toy> network{cpu};
     Buffers saved{network.flat().size(), 1};
