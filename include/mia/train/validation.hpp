@@ -1,6 +1,5 @@
 #pragma once
-#include <utility>
-
+#include "mia/core/cpu.hpp"
 #include "mia/core/error.hpp"
 #include "mia/core/tensor.hpp"
 #include "mia/metrics/quality.hpp"
