@@ -48,7 +48,7 @@ public:
             threshold_mask(backend, q, previous, threshold_, keep);
     }
 
-    /// To be set before the weights are packed. The threshold is that of by_hand.
+    /// To be set before the weights are packed. The threshold is that of by_hand; Error when it is negative there.
     void set_use(MaskUse use, float threshold = M.threshold) {
         require(use != MaskUse::by_hand || threshold >= 0, "MaskPredictor: a threshold of ", threshold,
                 " was given; a mean of absolute values is compared with it, give 0 or more");
@@ -77,7 +77,8 @@ private:
     float threshold_ = M.threshold;
 };
 
-/// Sets what decides in every block of a model; prepare() it afterwards.
+/// Sets what decides in every block of a model, which stays as it is where it has no mask (MaskKind::none); prepare()
+/// it afterwards. Error for a negative threshold by hand.
 template <class M>
 void set_mask_use(M& module, MaskUse use, float threshold = MaskConfig{}.threshold) {
     for_each_module(module, [&](const std::string&, auto& inner) {
