@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "mia/core/bf16.hpp"
+
 namespace mia {
 namespace {
 
@@ -111,6 +113,15 @@ TEST(CopyAs, converts_bfloat16_and_double) {
     std::vector<double> wide(2);
     copy_as<double>(entry_of(singles, DType::float32), wide.data());
     EXPECT_EQ(wide, (std::vector<double>{double(0.1f), 0x1p-149}));
+}
+
+TEST(CopyAs, rounds_to_bf16) {
+    const std::vector<float> singles{1, -2, 1.00390625f, 1.01171875f, 0x1.FEp127f};
+    std::vector<Bf16> out(singles.size());
+    copy_as(entry_of(singles, DType::float32), out.data());
+    EXPECT_EQ(std::vector<float>(out.begin(), out.end()), (std::vector<float>{1, -2, 1, 1.015625f, 0x1.FEp127f}));
+    EXPECT_THAT(copy_error<Bf16>(entry_of(std::vector<float>{0, 0x1.FFp127f}, DType::float32)),
+                HasSubstr("overflows bfloat16"));
 }
 
 TEST(CopyAs, reads_unaligned_data) {

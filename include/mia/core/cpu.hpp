@@ -3,12 +3,14 @@
 #include <vector>
 
 #include "mia/core/backend.hpp"
+#include "mia/core/bf16.hpp"
 #include "mia/core/thread_pool.hpp"
 
 namespace mia {
 
 /// The processor: kernels on SIMD vectors, a pool of threads and scratch of its own. Elements are T in memory and in
-/// sums (float; double in tests). Two objects in one process do not meet; one object serves one caller at a time.
+/// sums (float; double in tests), Bf16 in memory and float in sums (core/bf16.hpp). Two objects in one process do not
+/// meet; one object serves one caller at a time.
 template <class T>
 class BasicCpu {
 public:
@@ -81,6 +83,8 @@ private:
     WorkCount count_;
 };
 
-static_assert(Backend<Cpu>);
+using CpuBf16 = BasicCpu<Bf16>;
+
+static_assert(Backend<Cpu> && Backend<CpuBf16>);
 
 }  // namespace mia

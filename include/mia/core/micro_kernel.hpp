@@ -6,7 +6,8 @@
 
 /// C[m, n] += sum_k A[m, k] B[k, n] with n in lanes: A is broadcast, B is loaded from a panel (K, lanes or 2 lanes)
 /// that stays in the L1 cache, C lies in registers. Every sum runs over k in order in one accumulator, so a result does
-/// not depend on how the rows were cut into tiles or shared among threads.
+/// not depend on how the rows were cut into tiles or shared among threads. For Bf16 a lane of A and B holds two
+/// neighbours along k (core/bf16.hpp), and K counts lanes.
 namespace mia::simd {
 
 template <class Integer>
@@ -23,8 +24,8 @@ inline constexpr int panel_vectors = 2;  ///< 2 B + 12 or 24 C + 1 or 2 A of 16 
 constexpr int max_tile_rows(int vectors) { return registers == 32 || vectors == 1 ? 12 : 6; }
 inline constexpr int most_tile_rows = 12;
 
-/// A whose rows are `stride` apart and whose columns are neighbours: tokens (row-major activations). Three rows share a
-/// pointer, since an address may hold base + 0, 1 or 2 times a register.
+/// A whose rows are `stride` apart and whose columns are neighbours: tokens (row-major activations), read a Lane<T> at
+/// a time. Three rows share a pointer, since an address may hold base + 0, 1 or 2 times a register.
 template <class T, int Rows>
 struct RowsOperand {
     static constexpr int pointers = (Rows + 2) / 3;
@@ -35,14 +36,27 @@ struct RowsOperand {
 #pragma GCC unroll 4
         for (int i = 0; i < pointers; ++i) p[i] = a + 3 * i * row_stride;
     }
-    MIA_INLINE T at(int row) const { return p[row / 3][row % 3 * stride]; }
+    MIA_INLINE Lane<T> at(int row) const {
+        Lane<T> lane;
+        std::memcpy(&lane, p[row / 3] + row % 3 * stride, sizeof lane);
+        return lane;
+    }
     MIA_INLINE void next() {
 #pragma GCC unroll 4
-        for (int i = 0; i < pointers; ++i) ++p[i];
+        for (int i = 0; i < pointers; ++i) p[i] += per_lane<T>;
     }
 };
 
-/// A whose rows are neighbours and whose columns are `stride` apart: a transposed matrix.
+/// The last column of an odd number of them: each row's last element and a zero.
+template <int Rows>
+struct LastColumnOperand {
+    const Bf16* p;
+    std::ptrdiff_t stride;
+    MIA_INLINE Bf16Pair at(int row) const { return {p[row * stride], Bf16()}; }
+    MIA_INLINE void next() {}
+};
+
+/// A whose rows are neighbours and whose columns are `stride` apart: a transposed matrix. T: of its lanes.
 template <class T, int Rows>
 struct ColumnsOperand {
     const T* p;
@@ -52,19 +66,19 @@ struct ColumnsOperand {
     MIA_INLINE void next() { p += stride; }
 };
 
-/// c += A B over k = 0 ... K - 1; b: rows `b_stride` apart.
-template <class T, int Rows, int Vectors, class A>
-MIA_INLINE void accumulate(A a, const T* b, std::ptrdiff_t b_stride, int K, Vec<T> (&c)[Rows][Vectors]) {
+/// c += A B over k = 0 ... K - 1; b: rows `b_stride` apart. L: what a lane holds, of B and of the sums.
+template <class L, int Rows, int Vectors, class A, class V>
+MIA_INLINE void accumulate(A a, const L* b, std::ptrdiff_t b_stride, int K, V (&c)[Rows][Vectors]) {
 #pragma GCC unroll 1
     for (int k = 0; k < K; ++k) {
-        Vec<T> bk[Vectors];
+        Vec<L> bk[Vectors];
 #pragma GCC unroll 2
-        for (int j = 0; j < Vectors; ++j) bk[j] = load(b + j * lanes<T>);
+        for (int j = 0; j < Vectors; ++j) bk[j] = load(b + j * lanes<L>);
 #pragma GCC unroll 12
         for (int i = 0; i < Rows; ++i) {
-            const Vec<T> aik = broadcast(a.at(i));
+            const Vec<L> aik = broadcast(a.at(i));
 #pragma GCC unroll 2
-            for (int j = 0; j < Vectors; ++j) c[i][j] = fma(aik, bk[j], c[i][j]);
+            for (int j = 0; j < Vectors; ++j) c[i][j] = dot(aik, bk[j], c[i][j]);
         }
         a.next();
         b += b_stride;
@@ -96,28 +110,46 @@ MIA_INLINE void each_tile(int M, int most, F&& f) {
     }
 }
 
-/// Weights (N, K) of a linear map in panels of two vectors of output channels, (K, 2 lanes) each, the last one perhaps
-/// of one vector, zero beyond N.
+/// each_tile() of M rows that are packed into lanes later: f(first, rows), both multiples of what a lane holds.
+template <class T, class F>
+MIA_INLINE void each_lane_tile(int M, int most, F&& f) {
+    constexpr int n = per_lane<T>;
+    each_tile(ceil_div(M, n), most / n, [&](int m, int rows) MIA_INLINE_LAMBDA { f(n * m, n * rows); });
+}
+/// with_rows() for such tiles.
+template <class T, int Most, class F>
+MIA_INLINE void with_lane_rows(int rows, F&& f) {
+    constexpr int n = per_lane<T>;
+    with_rows<Most / n>(rows / n, [&]<int Rows>() MIA_INLINE_LAMBDA { f.template operator()<n * Rows>(); });
+}
+
+/// Weights (N, K) of a linear map in panels of two vectors of output channels, (lanes of K, 2 lanes) each, the last one
+/// perhaps of one vector, zero beyond N. K is cut into `segments` of one length, each of whole lanes.
 template <class T>
 struct PanelLayout {
-    int N, K;
+    int N, K, segments = 1;
     static constexpr int width = panel_vectors * lanes<T>;
     int panels() const { return ceil_div(N, width); }
     int vectors(int panel) const { return std::min(panel_vectors, ceil_div(N - panel * width, lanes<T>)); }
-    std::ptrdiff_t offset(int panel) const { return std::ptrdiff_t(panel) * width * K; }
-    std::ptrdiff_t size() const { return std::ptrdiff_t(round_up(N, lanes<T>)) * K; }
+    int depth() const { return segments * ceil_div(K / segments, per_lane<T>); }  ///< lanes along K
+    std::ptrdiff_t offset(int panel) const { return std::ptrdiff_t(panel) * width * depth(); }
+    std::ptrdiff_t size() const { return std::ptrdiff_t(round_up(N, lanes<T>)) * depth(); }
 };
 
 /// packed[panel][k][lane] = scale * weight(n, k).
 template <class T, class Weight>
-void pack_panels(PanelLayout<T> layout, T scale, Weight weight, T* packed) {
+void pack_panels(PanelLayout<T> layout, T scale, Weight weight, Lane<T>* packed) {
+    const int run = layout.K / layout.segments, run_lanes = ceil_div(run, per_lane<T>);
     for (int p = 0; p < layout.panels(); ++p) {
         const int width = layout.vectors(p) * lanes<T>;
-        T* panel = packed + layout.offset(p);
-        for (int k = 0; k < layout.K; ++k)
+        Lane<T>* panel = packed + layout.offset(p);
+        for (int k = 0; k < layout.depth(); ++k)
             for (int i = 0; i < width; ++i) {
-                const int n = p * layout.width + i;
-                panel[std::ptrdiff_t(k) * width + i] = n < layout.N ? scale * weight(n, k) : T(0);
+                const int n = p * layout.width + i, s = k / run_lanes, first = k % run_lanes * per_lane<T>;
+                T element[per_lane<T>];
+                for (int e = 0; e < per_lane<T>; ++e)
+                    element[e] = n < layout.N && first + e < run ? T(scale * weight(n, s * run + first + e)) : T(0);
+                panel[std::ptrdiff_t(k) * width + i] = lane_of(element, 0, per_lane<T>);
             }
     }
 }

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "mia/core/bf16.hpp"
+
 #if defined(__AVX__)
 #include <immintrin.h>
 #elif defined(__SSE2__)
@@ -16,7 +18,11 @@ namespace mia::simd {
 
 #if defined(__AVX512F__)
 inline constexpr int vector_bytes = 64, registers = 32;
+#if defined(__AVX512BF16__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#define MIA_INSTRUCTIONS avx512_bf16
+#else
 #define MIA_INSTRUCTIONS avx512
+#endif
 #elif defined(__AVX__) && defined(__FMA__)
 inline constexpr int vector_bytes = 32, registers = 16;
 #define MIA_INSTRUCTIONS avx_fma
@@ -35,30 +41,61 @@ template <class T>
 struct VectorOf {
     typedef T type __attribute__((vector_size(vector_bytes)));
 };
+template <>
+struct VectorOf<Bf16> : VectorOf<float> {};
+template <>
+struct VectorOf<Bf16Pair> : VectorOf<std::uint32_t> {};
 template <class T>
-using Vec = typename VectorOf<T>::type;  ///< arithmetic and comparison per lane
+using Vec = typename VectorOf<T>::type;  ///< arithmetic and comparison per lane; of Bf16, wide
 template <class T>
-inline constexpr int lanes = vector_bytes / int(sizeof(T));
+inline constexpr int lanes = vector_bytes / int(sizeof(Wide<T>));
 
 using FloatVec = Vec<float>;
 using DoubleVec = Vec<double>;
 using IntVec = Vec<std::int32_t>;
+using PairVec = Vec<Bf16Pair>;
+typedef std::uint16_t HalfVec __attribute__((vector_size(vector_bytes / 2)));  ///< as many Bf16 as a vector has floats
+
+MIA_INLINE FloatVec widen(HalfVec v) { return (FloatVec)(__builtin_convertvector(v, PairVec) << 16); }
+MIA_INLINE HalfVec narrow(FloatVec v) {
+#if defined(__AVX512BF16__) && defined(__AVX512VL__)
+    return (HalfVec)_mm512_cvtneps_pbh(v);
+#else
+    const PairVec x = (PairVec)v, rounded = x + 0x7fff + (x >> 16 & 1);
+    return __builtin_convertvector(((x & 0x7fffffff) > 0x7f800000 ? x | 0x400000 : rounded) >> 16, HalfVec);
+#endif
+}
 
 template <class T>
 MIA_INLINE Vec<T> load(const T* p) {
-    Vec<T> v;
-    std::memcpy(&v, p, sizeof v);
-    return v;
+    if constexpr (std::is_same_v<T, Bf16>) {
+        HalfVec v;
+        std::memcpy(&v, p, sizeof v);
+        return widen(v);
+    } else {
+        Vec<T> v;
+        std::memcpy(&v, p, sizeof v);
+        return v;
+    }
 }
 template <class T>
 MIA_INLINE void store(T* p, Vec<T> v) {
-    std::memcpy(p, &v, sizeof v);
+    if constexpr (std::is_same_v<T, Bf16>) {
+        const HalfVec half = narrow(v);
+        std::memcpy(p, &half, sizeof half);
+    } else {
+        std::memcpy(p, &v, sizeof v);
+    }
 }
 /// The first `count` lanes, 0 in the others; memory beyond is not touched.
 template <class T>
 MIA_INLINE Vec<T> load_first(const T* p, int count) {
 #if defined(__AVX512F__)
     if constexpr (sizeof(T) == 4) return (Vec<T>)_mm512_maskz_loadu_ps(__mmask16((1u << count) - 1), (const float*)p);
+#endif
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    if constexpr (std::is_same_v<T, Bf16>)
+        return widen((HalfVec)_mm256_maskz_loadu_epi16(__mmask16((1u << count) - 1), p));
 #endif
     Vec<T> v{};
     for (int i = 0; i < count; ++i) v[i] = p[i];
@@ -73,12 +110,23 @@ MIA_INLINE void store_first(T* p, Vec<T> v, int count) {
         return;
     }
 #endif
-    for (int i = 0; i < count; ++i) p[i] = v[i];
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    if constexpr (std::is_same_v<T, Bf16>) {
+        _mm256_mask_storeu_epi16(p, __mmask16((1u << count) - 1), (__m256i)narrow(v));
+        return;
+    }
+#endif
+    for (int i = 0; i < count; ++i) p[i] = T(v[i]);
 }
 
 template <class T>
 MIA_INLINE Vec<T> broadcast(T x) {
-    return x - Vec<T>{};  // folds to a broadcast; Vec{} + x must not, for -0 + 0 is +0
+    if constexpr (std::is_same_v<T, Bf16>)
+        return float(x) - FloatVec{};
+    else if constexpr (std::is_same_v<T, Bf16Pair>)
+        return x.bits - PairVec{};
+    else
+        return x - Vec<T>{};  // folds to a broadcast; Vec{} + x must not, for -0 + 0 is +0
 }
 
 MIA_INLINE FloatVec fma(FloatVec a, FloatVec b, FloatVec c) {
@@ -99,6 +147,40 @@ MIA_INLINE DoubleVec fma(DoubleVec a, DoubleVec b, DoubleVec c) {
     return a * b + c;
 #endif
 }
+
+/// Lanes of pairs as two vectors, the first elements and the second ones, and back; of elements, as they are.
+MIA_INLINE void unpack(PairVec v, FloatVec (&to)[2]) {
+    to[0] = (FloatVec)(v << 16);
+    to[1] = (FloatVec)(v & 0xffff0000);
+}
+MIA_INLINE void unpack(FloatVec v, FloatVec (&to)[1]) { to[0] = v; }
+MIA_INLINE void unpack(DoubleVec v, DoubleVec (&to)[1]) { to[0] = v; }
+MIA_INLINE PairVec pack(const FloatVec (&v)[2]) {
+#if defined(__AVX512BF16__) && defined(__AVX512BW__)
+    typedef std::uint16_t Halves __attribute__((vector_size(vector_bytes)));
+    const Halves all = (Halves)_mm512_cvtne2ps_pbh(v[1], v[0]);
+    return (PairVec)__builtin_shufflevector(all, all, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9,
+                                            25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#else
+    return __builtin_convertvector(narrow(v[0]), PairVec) | __builtin_convertvector(narrow(v[1]), PairVec) << 16;
+#endif
+}
+MIA_INLINE FloatVec pack(const FloatVec (&v)[1]) { return v[0]; }
+MIA_INLINE DoubleVec pack(const DoubleVec (&v)[1]) { return v[0]; }
+
+/// c + a b per lane; of pairs, c + a[0] b[0] + a[1] b[1] (the instruction takes denormals for zeros).
+MIA_INLINE FloatVec dot(PairVec a, PairVec b, FloatVec c) {
+#if defined(__AVX512BF16__)
+    return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
+#else
+    FloatVec x[2], y[2];
+    unpack(a, x);
+    unpack(b, y);
+    return fma(x[1], y[1], fma(x[0], y[0], c));
+#endif
+}
+MIA_INLINE FloatVec dot(FloatVec a, FloatVec b, FloatVec c) { return fma(a, b, c); }
+MIA_INLINE DoubleVec dot(DoubleVec a, DoubleVec b, DoubleVec c) { return fma(a, b, c); }
 
 MIA_INLINE FloatVec max(FloatVec a, FloatVec b) {
 #if defined(__AVX512F__)
@@ -140,8 +222,8 @@ MIA_INLINE DoubleVec abs(DoubleVec a) { return (DoubleVec)((Vec<std::int64_t>)a 
 
 /// The sum of the lanes, as a tree: always in the same order.
 template <class T>
-MIA_INLINE T sum(Vec<T> v) {
-    T part[lanes<T>];
+MIA_INLINE Wide<T> sum(Vec<T> v) {
+    Wide<T> part[lanes<T>];
     store(part, v);
 #pragma GCC unroll 8
     for (int width = lanes<T> / 2; width > 0; width /= 2)
@@ -160,29 +242,38 @@ MIA_INLINE FloatVec polynomial(FloatVec x, const float (&c)[N]) {
 }
 
 namespace exponent {  // not detail: kernels are "using namespace simd"
+/// 2^f for f in [-1/2, 1/2].
+inline constexpr float of_float[] = {1.0f, 0.693146944f, 0.240221202f, 0.0555071309f, 0.00967554096f, 0.00132764713f};
+inline constexpr float of_bf16[] = {0.9999280902f, 0.6932612208f, 0.2426112334f, 0.05517002389f};
+
 /// 2^y from y + 1.5 * 2^23, whose low bits hold the integer n nearest to y, and y - n in [-1/2, 1/2].
-MIA_INLINE FloatVec power_of_two(FloatVec shifted, FloatVec fraction) {
-    constexpr float minimax[] = {1.0f, 0.693146944f, 0.240221202f, 0.0555071309f, 0.00967554096f, 0.00132764713f};
+template <int N>
+MIA_INLINE FloatVec power_of_two(FloatVec shifted, FloatVec fraction, const float (&minimax)[N]) {
     return (FloatVec)((IntVec)polynomial(fraction, minimax) + ((IntVec)shifted << 23));
 }
 inline constexpr float rounder = 12582912.0f;  ///< 1.5 * 2^23: adding it rounds to an integer
+
+template <int N>
+MIA_INLINE FloatVec exp2(FloatVec x, const float (&minimax)[N]) {
+    const FloatVec shifted = x + broadcast(rounder);
+    return power_of_two(shifted, x - (shifted - broadcast(rounder)), minimax);
+}
+template <int N>
+MIA_INLINE FloatVec exp(FloatVec x, const float (&minimax)[N]) {
+    const FloatVec log2_e = broadcast(1.44269504f);
+    const FloatVec shifted = fma(x, log2_e, broadcast(rounder));
+    return power_of_two(shifted, fma(x, log2_e, broadcast(rounder) - shifted), minimax);
+}
 }  // namespace exponent
 
 /// 2^x for -126 <= x <= 127, within 3 ulp.
-MIA_INLINE FloatVec exp2(FloatVec x) {
-    const FloatVec shifted = x + broadcast(exponent::rounder);
-    return exponent::power_of_two(shifted, x - (shifted - broadcast(exponent::rounder)));
-}
+MIA_INLINE FloatVec exp2(FloatVec x) { return exponent::exp2(x, exponent::of_float); }
 MIA_INLINE DoubleVec exp2(DoubleVec x) {  // the tests' precision; speed does not matter
     for (int i = 0; i < lanes<double>; ++i) x[i] = std::exp2(x[i]);
     return x;
 }
 /// e^x for -87 <= x <= 88, relative error below 3e-7 + 2e-8 |x| (1e-7 |x| without FMA); with FMA no dearer than 2^x.
-MIA_INLINE FloatVec exp(FloatVec x) {
-    const FloatVec log2_e = broadcast(1.44269504f), rounder = broadcast(exponent::rounder);
-    const FloatVec shifted = fma(x, log2_e, rounder);
-    return exponent::power_of_two(shifted, fma(x, log2_e, rounder - shifted));
-}
+MIA_INLINE FloatVec exp(FloatVec x) { return exponent::exp(x, exponent::of_float); }
 MIA_INLINE DoubleVec exp(DoubleVec x) {
     for (int i = 0; i < lanes<double>; ++i) x[i] = std::exp(x[i]);
     return x;
@@ -201,6 +292,27 @@ MIA_INLINE FloatVec gelu(FloatVec x) {
 MIA_INLINE DoubleVec gelu(DoubleVec x) {
     for (int i = 0; i < lanes<double>; ++i) x[i] = x[i] / 2 * std::erfc(-x[i] * 0.70710678118654752440);
     return x;
+}
+
+/// e^x and GELU as exact as a result in elements of T needs. For Bf16: within 8.5e-5 of e^x; within 5e-4 of GELU, or
+/// 5e-7 where it is next to nothing.
+template <class T>
+MIA_INLINE Vec<T> exp_as(Vec<T> x) {
+    if constexpr (std::is_same_v<T, Bf16>)
+        return exponent::exp(x, exponent::of_bf16);
+    else
+        return exp(x);
+}
+template <class T>
+MIA_INLINE Vec<T> gelu_as(Vec<T> x) {
+    if constexpr (std::is_same_v<T, Bf16>) {
+        constexpr float log2_normal_tail[] = {-1.000521419f, -1.143590862f, -0.4763986118f, -0.03883014705f,
+                                              0.00289092179f};
+        const FloatVec z = min(abs(x), broadcast(5.5f));
+        return max(x, FloatVec{}) - z * exponent::exp2(polynomial(z, log2_normal_tail), exponent::of_bf16) + (x - x);
+    } else {
+        return gelu(x);
+    }
 }
 
 /// Flushes denormals while it lives and restores the caller's setting. The region mask's -100 leaves softmax values

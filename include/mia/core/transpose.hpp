@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cstddef>
 
 #include "mia/core/simd.hpp"
@@ -28,53 +29,59 @@ MIA_INLINE void transpose(Row8 (&r)[8]) {
     }
 }
 
-/// panel[c * width + i] = rows(i)[c] for i < count, c < C; rows(i) is a pointer.
+/// panel[c * width + i] = lane c of rows(i) for i < count, C elements a row; rows(i) is a pointer.
 template <class T, class Rows>
-MIA_INLINE void rows_to_panel(Rows rows, int count, int C, T* panel, std::ptrdiff_t width) {
+MIA_INLINE void rows_to_panel(Rows rows, int count, int C, Lane<T>* panel, std::ptrdiff_t width) {
+    const int whole = C / per_lane<T>, all = (C + per_lane<T> - 1) / per_lane<T>;  // lanes a row
     int i0 = 0, c_done = 0;
-    if constexpr (sizeof(T) == 4) {
-        c_done = C / 8 * 8;
-        for (; i0 + 8 <= count; i0 += 8) {
+    if constexpr (sizeof(Lane<T>) == 4) {
+        c_done = whole >= 8 ? whole : 0;
+        for (; c_done > 0 && i0 + 8 <= count; i0 += 8) {
             const T* r[8];
             for (int i = 0; i < 8; ++i) r[i] = rows(i0 + i);
-            for (int c = 0; c < c_done; c += 8) {
+            for (int c = 0; c < whole; c += 8) {
+                const int at = std::min(c, whole - 8);  // the last block may overlap the one before it
                 Row8 block[8];
 #pragma GCC unroll 8
-                for (int i = 0; i < 8; ++i) std::memcpy(&block[i], r[i] + c, sizeof(Row8));
+                for (int i = 0; i < 8; ++i) std::memcpy(&block[i], r[i] + at * per_lane<T>, sizeof(Row8));
                 transpose(block);
 #pragma GCC unroll 8
-                for (int i = 0; i < 8; ++i) std::memcpy(panel + (c + i) * width + i0, &block[i], sizeof(Row8));
+                for (int i = 0; i < 8; ++i) std::memcpy(panel + (at + i) * width + i0, &block[i], sizeof(Row8));
             }
         }
     }
     for (int i = 0; i < count; ++i) {
         const T* row = rows(i);
-        for (int c = i < i0 ? c_done : 0; c < C; ++c) panel[c * width + i] = row[c];
+        for (int c = i < i0 ? c_done : 0; c < all; ++c) panel[c * width + i] = lane_of(row, c, C);
     }
 }
 
-/// The way back: rows(i)[c] = panel[c * width + i].
+/// The way back: lane c of rows(i) = panel[c * width + i].
 template <class T, class Rows>
-MIA_INLINE void panel_to_rows(const T* panel, std::ptrdiff_t width, int count, int C, Rows rows) {
+MIA_INLINE void panel_to_rows(const Lane<T>* panel, std::ptrdiff_t width, int count, int C, Rows rows) {
+    const int whole = C / per_lane<T>;
     int i0 = 0, c_done = 0;
-    if constexpr (sizeof(T) == 4) {
-        c_done = C / 8 * 8;
-        for (; i0 + 8 <= count; i0 += 8) {
+    if constexpr (sizeof(Lane<T>) == 4) {
+        c_done = whole >= 8 ? whole : 0;
+        for (; c_done > 0 && i0 + 8 <= count; i0 += 8) {
             T* r[8];
             for (int i = 0; i < 8; ++i) r[i] = rows(i0 + i);
-            for (int c = 0; c < c_done; c += 8) {
+            for (int c = 0; c < whole; c += 8) {
+                const int at = std::min(c, whole - 8);
                 Row8 block[8];
 #pragma GCC unroll 8
-                for (int i = 0; i < 8; ++i) std::memcpy(&block[i], panel + (c + i) * width + i0, sizeof(Row8));
+                for (int i = 0; i < 8; ++i) std::memcpy(&block[i], panel + (at + i) * width + i0, sizeof(Row8));
                 transpose(block);
 #pragma GCC unroll 8
-                for (int i = 0; i < 8; ++i) std::memcpy(r[i] + c, &block[i], sizeof(Row8));
+                for (int i = 0; i < 8; ++i) std::memcpy(r[i] + at * per_lane<T>, &block[i], sizeof(Row8));
             }
         }
     }
     for (int i = 0; i < count; ++i) {
         T* row = rows(i);
-        for (int c = i < i0 ? c_done : 0; c < C; ++c) row[c] = panel[c * width + i];
+        for (int c = (i < i0 ? c_done : 0) * per_lane<T>; c < C; ++c)  // element c lies at the start of a lane or in it
+            std::memcpy(row + c, reinterpret_cast<const T*>(panel + c / per_lane<T> * width + i) + c % per_lane<T>,
+                        sizeof(T));
     }
 }
 

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -204,10 +203,11 @@ std::size_t convert_elements(const TensorEntry& entry, T* out, Convert convert) 
 }  // namespace detail
 
 /// Copies a tensor's elements to out[0 ... entry.size()), converting float16, bfloat16, float32 and float64. Error if
-/// the tensor is of another type, or holds a NaN, an infinity or a value beyond the range of T: names tensor, position
-/// and value; `out` is then half written. `source` opens the message.
-template <std::floating_point T>
+/// the tensor is of another type, or holds a NaN, an infinity or a value beyond the range of T (float, double, Bf16):
+/// names tensor, position and value; `out` is then half written. `source` opens the message.
+template <class T>
 void copy_as(const TensorEntry& entry, T* out, std::string_view source = {}) {
+    static_assert(std::numeric_limits<T>::is_specialized && !std::numeric_limits<T>::is_integer);
     std::size_t bad = entry.size();
     double value = 0;  // of the first refused element
     switch (entry.dtype) {
@@ -235,7 +235,10 @@ void copy_as(const TensorEntry& entry, T* out, std::string_view source = {}) {
                              "check that the name is the one you mean."));
     }
     if (bad < entry.size())
-        detail::refuse_value(entry, source, bad, value, std::same_as<T, float> ? "float32" : "float64");
+        detail::refuse_value(entry, source, bad, value,
+                             sizeof(T) == 2   ? "bfloat16"
+                             : sizeof(T) == 4 ? "float32"
+                                              : "float64");
 }
 
 /// copy_as<float>.

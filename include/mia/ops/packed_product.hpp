@@ -10,18 +10,19 @@ namespace mia {
 template <class T>
 struct PackedWeights {
     simd::PanelLayout<T> layout{};
-    HostBuffer<T> panels, bias;
+    HostBuffer<Lane<T>> panels;
+    HostBuffer<Wide<T>> bias;
     bool ready = false;
 
-    /// weight(n, k); bias(n).
+    /// weight(n, k); bias(n). segments: those of the product.
     template <class Weight, class Bias>
-    void pack(int N, int K, T scale, Weight weight, Bias bias_of) {
-        layout = {N, K};
+    void pack(int N, int K, T scale, Weight weight, Bias bias_of, int segments = 1) {
+        layout = {N, K, segments};
         panels.reserve(std::size_t(layout.size()));
         simd::pack_panels<T>(layout, scale, weight, panels.data());
         const int padded = simd::round_up(N, simd::lanes<T>);
         bias.reserve(std::size_t(padded));
-        for (int n = 0; n < padded; ++n) bias.data()[n] = n < N ? scale * bias_of(n) : T(0);
+        for (int n = 0; n < padded; ++n) bias.data()[n] = n < N ? Wide<T>(scale * bias_of(n)) : Wide<T>(0);
         ready = true;
     }
 };
@@ -50,16 +51,24 @@ void product_tile(const RowsProduct<T>& p, int m, int panel) {
     using namespace simd;
     using V = Vec<T>;
     const auto& layout = p.weights.layout;
-    const T* b = p.weights.panels.data() + layout.offset(panel);
-    const T* bias = p.weights.bias.data() + panel * layout.width;
+    const Lane<T>* b = p.weights.panels.data() + layout.offset(panel);
+    const Wide<T>* bias = p.weights.bias.data() + panel * layout.width;
     V c[Rows][Vectors];
 #pragma GCC unroll 12
     for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 2
         for (int j = 0; j < Vectors; ++j) c[i][j] = load(bias + j * lanes<T>);
-    for (int s = 0; s < p.segments; ++s)
-        accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(p.a + m * p.a_stride + s * p.segment_stride, p.a_stride),
-                                     b + std::ptrdiff_t(s) * p.run * Vectors * lanes<T>, Vectors * lanes<T>, p.run, c);
+    for (int s = 0; s < p.segments; ++s) {
+        const T* a = p.a + m * p.a_stride + s * p.segment_stride;
+        const int whole = p.run / per_lane<T>;
+        accumulate<Lane<T>, Rows, Vectors>(RowsOperand<T, Rows>(a, p.a_stride), b, Vectors * lanes<T>, whole, c);
+        b += whole * Vectors * lanes<T>;
+        if constexpr (per_lane<T> == 2) {
+            if (p.run % 2 == 0) continue;
+            accumulate<Lane<T>, Rows, Vectors>(LastColumnOperand<Rows>{a + p.run - 1, p.a_stride}, b, 0, 1, c);
+            b += Vectors * lanes<T>;
+        }
+    }
     const int n0 = panel * layout.width, last = layout.N - n0 - (Vectors - 1) * lanes<T>;  // lanes of the last vector
     const std::ptrdiff_t y_stride = p.y_stride;  // a copy: stores to y might alias p
     T* y = p.y + m * y_stride + n0;
@@ -76,7 +85,8 @@ void product_tile(const RowsProduct<T>& p, int m, int panel) {
         }
     };
     if (p.activation == Activation::gelu) {
-        // In a second pass over what was just written: unrolled for each tile it would be most of the code.
+        // In a second pass over what was just written: unrolled for each tile it would be most of the code. (So Bf16 is
+        // rounded before, as by an op of its own.)
         write([](V v, std::ptrdiff_t, int) MIA_INLINE_LAMBDA { return v; });
 #pragma GCC unroll 1
         for (int i = 0; i < Rows; ++i)
@@ -87,7 +97,7 @@ void product_tile(const RowsProduct<T>& p, int m, int panel) {
             }
         return;
     }
-    const V slope = broadcast(T(negative_slope(p.activation)));
+    const V slope = broadcast(Wide<T>(negative_slope(p.activation)));
     if (!residual) return write([&](V v, std::ptrdiff_t, int) MIA_INLINE_LAMBDA { return max(v, v * slope); });
     write([&](V v, std::ptrdiff_t at, int count) MIA_INLINE_LAMBDA {
         return max(v, v * slope) + (count == lanes<T> ? load(residual + at) : load_first(residual + at, count));

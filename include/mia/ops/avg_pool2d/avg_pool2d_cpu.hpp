@@ -13,10 +13,10 @@ void avg_pool2d(BasicCpu<T>& cpu, In<T, 3> x, int kernel_size, Out<T, 3> y) {
         for (std::ptrdiff_t i = begin; i < end; ++i)
             for (int j = 0; j < to_W; ++j)
                 for (int c = 0; c < C; ++c) {
-                    T sum = 0;
+                    Wide<T> sum = 0;
                     for (int u = 0; u < k; ++u)
                         for (int v = 0; v < k; ++v) sum += x.data[((i * k + u) * W + j * k + v) * C + c];
-                    y.data[(i * to_W + j) * C + c] = sum / T(k * k);
+                    y.data[(i * to_W + j) * C + c] = T(sum / Wide<T>(k * k));
                 }
     });
 }

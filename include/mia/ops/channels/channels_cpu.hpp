@@ -9,7 +9,7 @@ void normalize_channels(BasicCpu<T>& cpu, In<T, 2> x, In<T, 1> mean, In<T, 1> st
     const int C = x.extent(1);
     cpu.parallel_for(x.extent(0), 4096, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
         for (std::ptrdiff_t p = begin; p < end; ++p)
-            for (int c = 0; c < C; ++c) y.data[p * C + c] = (x.data[p * C + c] - mean[c]) / std[c];
+            for (int c = 0; c < C; ++c) y.data[p * C + c] = T((x.data[p * C + c] - mean[c]) / std[c]);
     });
 }
 

@@ -18,7 +18,7 @@ void pack_conv2d(BasicCpu<T>&, In<T, 4> weight, In<T, 1> bias, PackedConv2d<Basi
     packed.pack(
         O, k * k * I, T(1),
         [&](int o, int at) { return weight(o, at % I, at / (k * I), at / I % k); },  // (u, v, i): as the image lies
-        [&](int o) { return bias(o); });
+        [&](int o) { return bias(o); }, k);
 }
 
 namespace detail {

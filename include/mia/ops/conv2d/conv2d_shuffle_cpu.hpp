@@ -14,7 +14,7 @@ void conv2d_shuffle(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>
             "conv2d_shuffle: ", O, " channels of ", shape_text(x), " do not become y ", shape_text(y),
             " by a factor of ", r);
     require(activation != Activation::gelu, "conv2d_shuffle: gelu is not offered here; use conv2d and activate");
-    const T slope = T(negative_slope(activation));
+    const auto slope = Wide<T>(negative_slope(activation));
     const auto shuffle_row = detail::row_shuffle<T>(r, K);
     const auto scope = cpu.scope();
     const detail::RowConvolution<T> convolution(cpu, "conv2d_shuffle", x, weights);

@@ -32,7 +32,7 @@ void add(BasicCpu<T>& cpu, In<T, 2> a, In<T, 2> b, Out<T, 2> y) {
 template <class T>
 void activate(BasicCpu<T>& cpu, In<T, 2> x, Activation activation, Out<T, 2> y) {
     using namespace simd;
-    const Vec<T> slope = broadcast(T(negative_slope(activation)));
+    const Vec<T> slope = broadcast(Wide<T>(negative_slope(activation)));
     detail::each_vector(cpu, y.size(), [=](std::ptrdiff_t i, int count) {
         const Vec<T> v = load_first(x.data + i, count);
         store_first(y.data + i, activation == Activation::gelu ? gelu(v) : max(v, v * slope), count);

@@ -30,9 +30,9 @@ void flow_warp(BasicCpu<T>& cpu, In<U, 3> x, View<const float, 3> flow, Padding 
                         const float row = y0 + float(a),
                                     column = x0 + float(b);  // compared as floats: they may be huge
                         if (!(row >= 0 && row <= float(H - 1) && column >= 0 && column <= float(W - 1))) continue;
-                        const U weight = U(wx[b] * wy[a]);
+                        const auto weight = Wide<U>(wx[b] * wy[a]);
                         const U* in = x.data + (std::ptrdiff_t(row) * W + std::ptrdiff_t(column)) * C;
-                        for (int c = 0; c < C; ++c) out[c] += weight * in[c];
+                        for (int c = 0; c < C; ++c) out[c] = U(out[c] + weight * in[c]);
                     }
             }
     });

@@ -1,5 +1,6 @@
 #pragma once
 #include "mia/core/backend.hpp"
+#include "mia/core/bf16.hpp"
 #include "mia/core/count.hpp"
 #include "mia/ops/mask/mask.hpp"
 #include "mia/ops/window_attention/window_attention.hpp"
@@ -78,8 +79,10 @@ void fused_block(BasicCount<T>& count, Shift, In<T, 3> x, In<T, 4>, const Packed
     const WindowGrid grid{x.extent(0), x.extent(1), s.window};
     const std::int64_t C = s.dim, P = grid.pixels(), N = s.keys();
     if (reuse != Reuse::none) {
-        const int lanes = 2 * 64 / int(sizeof(T));  // at most: what a backend rounds a window's tokens up to
-        state.pred_q.resize(count, grid.windows(), (s.window.tokens() + lanes - 1) / lanes * lanes * s.dim);
+        constexpr int n = per_lane<T>;
+        const int lanes = 2 * 64 / int(sizeof(Wide<T>));  // at most: what a backend rounds a window's tokens up to
+        state.pred_q.resize(count, grid.windows(),
+                            (s.window.tokens() + lanes - 1) / lanes * lanes * ((s.dim + n - 1) / n * n));
         state.sum.resize(count, grid.pixels(), s.dim);
     }
     const BlockParameters<T>& p = block.parameters;

@@ -15,45 +15,72 @@ namespace mia {
 template <class T>
 inline constexpr bool has_fused_block<BasicCpu<T>> = true;
 
-/// Made once from the parameters; the softmax scale is folded into q.
+/// Made once from the parameters. A head's channels are padded by zeros to whole lanes.
 template <class T>
 struct PackedBlock<BasicCpu<T>> {
     BlockShape shape{};
     PackedRows<T> kv, q, proj, fc1, fc2;
-    HostBuffer<T> norms;      ///< norm1 weight, bias, norm2 weight, bias, predictor: C each
-    HostBuffer<T> by_query;   ///< (heads, queries, keys) bias, for windows whose active tokens are picked
-    HostBuffer<T> by_offset;  ///< (heads, frames, key column, row offset, query column): a key's biases are neighbours
-    HostBuffer<int> offset;   ///< (keys), where they begin
+    HostBuffer<Wide<T>> norms;      ///< norm1 weight, bias, norm2 weight, bias, predictor: C each
+    HostBuffer<Wide<T>> by_query;   ///< (heads, queries, keys) bias, for windows whose active tokens are picked
+    HostBuffer<Wide<T>> by_offset;  ///< (heads, frames, key column, row offset, query column): a key's are neighbours
+    HostBuffer<int> offset;         ///< (keys), where they begin
     std::ptrdiff_t offset_size = 0;
     BlockMask mask = BlockMask::none;
     float threshold = 0;
-    T predictor_bias = 0;
+    Wide<T> predictor_bias = 0;
     bool ready = false;
 
-    const T* norm(int which) const { return norms.data() + which * shape.dim; }
+    const Wide<T>* norm(int which) const { return norms.data() + which * shape.dim; }
 };
+
+namespace detail {
+/// Channels of a head, rounded up to whole lanes.
+template <class T>
+int padded_head(const BlockShape& s) {
+    return simd::round_up(s.dim / s.num_heads, per_lane<T>);
+}
+}  // namespace detail
 
 template <class T>
 void pack_block(BasicCpu<T>&, const BlockShape& shape, const BlockParameters<T>& p, PackedBlock<BasicCpu<T>>& packed) {
     const int C = shape.dim, N = shape.keys(), Q = shape.window.tokens(), heads = shape.num_heads;
+    const int D = C / heads, padded = detail::padded_head<T>(shape), A = heads * padded;
     packed.shape = shape;
     packed.mask = p.mask;
     packed.threshold = p.threshold;
-    const auto rows = [](View<const T, 2> weight, int first) {
-        return [=](int m, int k) { return weight(first + m, k); };
+    // The channel of C behind one of the heads' padded ones, or -1.
+    const auto channel = [=](int i) { return i % padded < D ? i / padded * D + i % padded : -1; };
+    const auto qkv_row = [=](int first, int m) {
+        const int c = channel(m % A);
+        return c < 0 ? -1 : (first + m / A) * C + c;
     };
-    const auto bias = [](View<const T, 1> b, int first) { return [=](int m) { return b.data ? b[first + m] : T(0); }; };
-    packed.q.pack(C, C, T(1 / std::sqrt(double(C / heads))), rows(p.qkv_weight, 0), bias(p.qkv_bias, 0));
-    packed.kv.pack(2 * C, C, T(1), rows(p.qkv_weight, C), bias(p.qkv_bias, C));
-    packed.proj.pack(C, C, T(1), rows(p.proj_weight, 0), bias(p.proj_bias, 0));
-    packed.fc1.pack(shape.hidden, C, T(1), rows(p.fc1_weight, 0), bias(p.fc1_bias, 0));
-    packed.fc2.pack(C, shape.hidden, T(1), rows(p.fc2_weight, 0), bias(p.fc2_bias, 0));
+    const auto qkv = [&](int first) {
+        return [=, weight = p.qkv_weight](int m, int k) {
+            const int row = qkv_row(first, m);
+            return row < 0 ? T(0) : weight(row, k);
+        };
+    };
+    const auto qkv_bias = [&](int first) {
+        return [=, b = p.qkv_bias](int m) {
+            const int row = qkv_row(first, m);
+            return row < 0 || !b.data ? T(0) : b[row];
+        };
+    };
+    const auto rows = [](View<const T, 2> weight) { return [=](int m, int k) { return weight(m, k); }; };
+    const auto bias = [](View<const T, 1> b) { return [=](int m) { return b[m]; }; };
+    packed.q.pack(A, C, qkv(0), qkv_bias(0));
+    packed.kv.pack(2 * A, C, qkv(1), qkv_bias(1));
+    packed.proj.pack(
+        C, A, [=, weight = p.proj_weight](int m, int k) { return channel(k) < 0 ? T(0) : weight(m, channel(k)); },
+        bias(p.proj_bias));
+    packed.fc1.pack(shape.hidden, C, rows(p.fc1_weight), bias(p.fc1_bias));
+    packed.fc2.pack(C, shape.hidden, rows(p.fc2_weight), bias(p.fc2_bias));
     packed.norms.reserve(std::size_t(5 * C));
     const T* parts[] = {p.norm1_weight.data, p.norm1_bias.data, p.norm2_weight.data, p.norm2_bias.data,
                         p.mask == BlockMask::learned ? p.predictor_weight.data : nullptr};
     for (int i = 0; i < 5; ++i)
-        for (int c = 0; c < C; ++c) packed.norms.data()[i * C + c] = parts[i] ? parts[i][c] : T(1);
-    packed.predictor_bias = p.mask == BlockMask::learned ? p.predictor_bias[0] : T(0);
+        for (int c = 0; c < C; ++c) packed.norms.data()[i * C + c] = parts[i] ? Wide<T>(parts[i][c]) : Wide<T>(1);
+    packed.predictor_bias = p.mask == BlockMask::learned ? Wide<T>(p.predictor_bias[0]) : Wide<T>(0);
 
     packed.by_query.reserve(std::size_t(heads) * Q * N);
     for (int h = 0; h < heads; ++h)
@@ -67,7 +94,7 @@ void pack_block(BasicCpu<T>&, const BlockShape& shape, const BlockParameters<T>&
     packed.offset_size = std::ptrdiff_t(shape.condition_frames + 1) * ww * offsets_y * ww;
     const std::size_t slack = simd::panel_vectors * simd::lanes<T>;  // a vector may reach beyond the last query
     packed.by_offset.reserve(std::size_t(heads) * packed.offset_size + slack);
-    std::fill_n(packed.by_offset.data(), std::size_t(heads) * packed.offset_size + slack, T(0));
+    std::fill_n(packed.by_offset.data(), std::size_t(heads) * packed.offset_size + slack, Wide<T>(0));
     for (int h = 0; h < heads; ++h)
         for (int i = 0; i < packed.offset_size; ++i) {
             const int xq = i % ww, dy = i / ww % offsets_y, xk = i / (ww * offsets_y) % ww,
@@ -89,16 +116,28 @@ inline namespace MIA_INSTRUCTIONS {  // see mia/kernels.cpp
 
 /// One worker's way through a window inside the L2 cache: tokens in lanes from the gather to the scatter, so that
 /// linear maps broadcast weights, and LayerNorm, softmax and GELU are vertical. Masked tokens are dropped when the
-/// window is gathered: skipping is a smaller number of vectors.
+/// window is gathered: skipping is a smaller number of vectors. What a product reads lies in panels of Lane<T>, the
+/// rest in wide numbers.
 template <class T>
 class BlockWorker {
-    static constexpr int lanes = simd::lanes<T>, width = simd::panel_vectors * lanes;
+    using W = Wide<T>;
+    using L = Lane<T>;
+    using V = simd::Vec<T>;
+    static constexpr int lanes = simd::lanes<T>, width = simd::panel_vectors * lanes, n = per_lane<T>;
+    using Group = V[n];  ///< rows of a product that go into one row of lanes
 
 public:
     static std::size_t scratch_bytes(const BlockShape& s) {
-        const std::ptrdiff_t C = s.dim, N = s.keys(), Q = padded(s.window.tokens());
-        return std::size_t((Q * C) * 7 + 2 * C * (N + width) + width * s.hidden + 2 * N * width + Q) * sizeof(T) +
-               std::size_t(5 * Q) * sizeof(int) + 16 * cache_line;
+        const std::ptrdiff_t C = simd::ceil_div(s.dim, n), A = s.num_heads * padded_head<T>(s) / n, N = s.keys(),
+                             Q = padded(s.window.tokens());
+        return std::size_t(Q * (5 * C + 2 * A) + 2 * A * (N + width)) * sizeof(L) +
+               std::size_t(width * (simd::round_up(s.hidden, n) + 2 * std::max<std::ptrdiff_t>(N, s.dim)) + Q) *
+                   sizeof(W) +
+               std::size_t(5 * Q) * sizeof(int) + 17 * cache_line;
+    }
+    /// Elements of a window's normed tokens in the state.
+    static std::ptrdiff_t state_size(const BlockShape& s) {
+        return std::ptrdiff_t(padded(s.window.tokens())) * simd::round_up(s.dim, n);
     }
 
     BlockWorker(const PackedBlock<BasicCpu<T>>& block, const WindowGrid& grid, Arena& arena)
@@ -106,27 +145,29 @@ public:
           s_(block.shape),
           grid_(grid),
           C_(s_.dim),
+          A_(s_.num_heads * padded_head<T>(s_)),
           N_(s_.keys()),
           Q_(s_.window.tokens()),
           kv_stride_(N_ + width) {
-        const std::ptrdiff_t Q = padded(Q_), C = C_;
-        const auto take = [&](std::ptrdiff_t n) { return static_cast<T*>(arena.take(std::size_t(n) * sizeof(T))); };
-        const auto take_ints = [&](std::ptrdiff_t n) {
-            return static_cast<int*>(arena.take(std::size_t(n) * sizeof(int)));
+        const std::ptrdiff_t Q = padded(Q_), C = panel_size() / width, A = A_ / n;
+        const auto take = [&]<class U>(U*& p, std::ptrdiff_t count) {
+            p = static_cast<U*>(arena.take(std::size_t(count) * sizeof(U)));
         };
-        raw_ = take(Q * C), current_ = take(Q * C), earlier_ = take(Q * C), normed_ = take(Q * C), query_ = take(Q * C);
-        heads_ = take(Q * C), residual_ = take(Q * C);
-        kv_ = take(2 * C * kv_stride_);
-        hidden_ = take(width * s_.hidden);
-        scores_ = take(N_ * width), picked_ = take(N_ * width);
-        valid_ = take(Q);
-        pixel_ = take_ints(Q), next_pixel_ = take_ints(Q), lane_token_ = take_ints(Q), lane_pixel_ = take_ints(Q),
-        keep_ = take_ints(Q);
+        for (L** p : {&raw_, &current_, &earlier_, &normed_, &picked_tokens_}) take(*p, Q * C);
+        for (L** p : {&query_, &heads_}) take(*p, Q * A);
+        take(keys_, A * kv_stride_);
+        take(values_, A_ * kv_stride_);
+        take(hidden_, width * w_.fc1.M);
+        for (W** p : {&scores_, &picked_}) take(*p, std::max(N_, C_) * width);
+        branch_ = scores_, x1_ = picked_;  // in L2 there is no room for what is not needed
+        take(valid_, Q);
+        for (int** p : {&pixel_, &next_pixel_, &lane_token_, &lane_pixel_, &keep_}) take(*p, Q);
         // Lanes without a token compute on finite numbers, and nobody reads their results.
-        for (T* p : {raw_, earlier_, residual_}) std::fill_n(p, Q * C, T(0));
-        std::fill_n(picked_, N_ * width, T(0));
-        std::fill_n(kv_, 2 * C * kv_stride_, T(0));
-        std::fill_n(valid_, Q, T(0));
+        for (L* p : {raw_, earlier_, picked_tokens_}) std::fill_n(p, Q * C, L());
+        std::fill_n(keys_, A * kv_stride_, L());
+        std::fill_n(values_, A_ * kv_stride_, T(0));
+        std::fill_n(picked_, N_ * width, W(0));
+        std::fill_n(valid_, Q, W(0));
     }
 
     static int padded(int tokens) { return simd::round_up(tokens, width); }
@@ -137,7 +178,8 @@ public:
 private:
     int panels(int count) const { return simd::ceil_div(count, width); }
     static int vectors(int count, int panel) { return count - panel * width > lanes ? 2 : 1; }
-    std::ptrdiff_t panel_size() const { return std::ptrdiff_t(C_) * width; }
+    std::ptrdiff_t panel_size() const { return std::ptrdiff_t(simd::ceil_div(C_, n)) * width; }  ///< of C channels
+    std::ptrdiff_t heads_size() const { return std::ptrdiff_t(A_ / n) * width; }                 ///< of the heads
 
     /// Where the window's tokens lie, and those of the next one, whose rows are fetched while this one is computed.
     void locate(int window) {
@@ -148,9 +190,9 @@ private:
         located_ = window + 1 < grid_.windows() ? window + 1 : -1;
         if (located_ >= 0) grid_.pixels_of(located_, next_pixel_);
         padded_window_ = false;
-        for (int n = 0; n < Q_; ++n) {
-            valid_[n] = pixel_[n] >= 0 ? T(1) : T(0);
-            padded_window_ |= pixel_[n] < 0;
+        for (int q = 0; q < Q_; ++q) {
+            valid_[q] = pixel_[q] >= 0 ? W(1) : W(0);
+            padded_window_ |= pixel_[q] < 0;
         }
     }
 
@@ -158,51 +200,57 @@ private:
     /// a share of the tokens each time, so that arithmetic hides the memory.
     MIA_INLINE void prefetch(const T* image, int tile, int tiles) const {
         if (located_ < 0) return;
-        for (int n = tile * Q_ / tiles; n < (tile + 1) * Q_ / tiles; ++n) {
-            if (next_pixel_[n] < 0) continue;
-            const T* row = image + std::ptrdiff_t(next_pixel_[n]) * C_;
+        for (int q = tile * Q_ / tiles; q < (tile + 1) * Q_ / tiles; ++q) {
+            if (next_pixel_[q] < 0) continue;
+            const T* row = image + std::ptrdiff_t(next_pixel_[q]) * C_;
             for (int c = 0; c < C_; c += int(cache_line / sizeof(T))) __builtin_prefetch(row + c, 0, 2);
         }
     }
 
     /// The window's tokens of an image into panels; padding is left as it is and zeroed after the norm.
-    void gather(const T* image, T* to) const {
+    void gather(const T* image, L* to) const {
         for (int p = 0; p < panels(Q_); ++p)
             simd::rows_to_panel<T>(
                 [&](int i) { return image + std::ptrdiff_t(std::max(pixel_[p * width + i], 0)) * C_; },
                 std::min(width, Q_ - p * width), C_, to + p * panel_size(), width);
     }
-    void norm(const T* from, T* to) const {
+    void norm(const L* from, L* to) const {
         for (int p = 0; p < panels(Q_); ++p)
-            panel_layer_norm<T>(from + p * panel_size(), C_, vectors(Q_, p), w_.norm(0), w_.norm(1), T(layer_norm_eps),
+            panel_layer_norm<T>(from + p * panel_size(), C_, vectors(Q_, p), w_.norm(0), w_.norm(1), W(layer_norm_eps),
                                 padded_window_ || Q_ % lanes != 0 ? valid_ + p * width : nullptr,
                                 to + p * panel_size());
     }
 
     /// keep_: which tokens changed since the last frame.
-    void predict(const T* now, const T* before) {
+    void predict(const L* now, const L* before) {
         using namespace simd;
         const bool learned = w_.mask == BlockMask::learned;
-        const T* weight = w_.norm(4);  // ones for a threshold
+        const W* weight = w_.norm(4);  // ones for a threshold
         for (int p = 0; p < panels(Q_); ++p)
             for (int j = 0; j < vectors(Q_, p) * lanes; j += lanes) {
-                Vec<T> sums[2] = {broadcast(learned ? w_.predictor_bias : T(0)), Vec<T>{}};
-                for (int c = 0; c < C_; ++c) {
-                    const std::ptrdiff_t at = p * panel_size() + c * width + j;
-                    sums[c % 2] = fma(abs(load(now + at) - load(before + at)), broadcast(weight[c]), sums[c % 2]);
+                const std::ptrdiff_t at = p * panel_size() + j;
+                V sums[2] = {broadcast(learned ? w_.predictor_bias : W(0)), V{}};
+                for (int c = 0; c < C_; c += n) {
+                    Group a, b;
+                    load_channels<n>(now + at, c, C_, width, a);
+                    load_channels<n>(before + at, c, C_, width, b);
+#pragma GCC unroll 2
+                    for (int e = 0; e < n; ++e)
+                        if (c + e < C_)
+                            sums[(c + e) % 2] = fma(abs(a[e] - b[e]), broadcast(weight[c + e]), sums[(c + e) % 2]);
                 }
-                const Vec<T> total = sums[0] + sums[1];
+                const V total = sums[0] + sums[1];
                 for (int i = 0; i < lanes && p * width + j + i < Q_; ++i)
-                    keep_[p * width + j + i] = learned ? keeps(float(total[i])) : total[i] / T(C_) >= T(w_.threshold);
+                    keep_[p * width + j + i] = learned ? keeps(float(total[i])) : total[i] / W(C_) >= W(w_.threshold);
             }
     }
 
     void attend(int window, const T* x, const T* cond, int active) {
         using namespace simd;
-        const int tiles_of_panel = ceil_div(2 * C_, max_tile_rows(panel_vectors)), tiles = panels(Q_) * tiles_of_panel;
+        const int tiles_of_panel = ceil_div(2 * A_, max_tile_rows(panel_vectors)), tiles = panels(Q_) * tiles_of_panel;
         const std::ptrdiff_t image = std::ptrdiff_t(grid_.pixels()) * C_;
         for (int f = 0; f <= s_.condition_frames; ++f) {  // oldest first, the current frame last
-            const T* tokens = current_;
+            const L* tokens = current_;
             if (f < s_.condition_frames) {
                 gather(cond + f * image, earlier_);
                 norm(earlier_, earlier_);
@@ -210,68 +258,74 @@ private:
             }
             // Lanes beyond a frame's last token are overwritten by the next frame.
             for (int p = 0; p < panels(Q_); ++p) {
-                T* to = kv_ + f * Q_ + p * width;
+                const std::ptrdiff_t first = f * Q_ + p * width;
                 const T* from = f < s_.condition_frames ? cond + f * image : x;
-                panel_product(
+                panel_product<T>(
                     w_.kv, tokens + p * panel_size(), vectors(Q_, p),
-                    [&](int m, int j, Vec<T> v) MIA_INLINE_LAMBDA { store(to + m * kv_stride_ + j * lanes, v); },
+                    [&](int m, int j, const Group& v) MIA_INLINE_LAMBDA {
+                        const std::ptrdiff_t at = first + j * lanes;
+                        if (m < A_) return store(keys_ + m / n * kv_stride_ + at, pack(v));
+#pragma GCC unroll 2
+                        for (int e = 0; e < n; ++e) store(values_ + (m - A_ + e) * kv_stride_ + at, v[e]);
+                    },
                     [&](int m) MIA_INLINE_LAMBDA {
                         prefetch(from, p * tiles_of_panel + m / max_tile_rows(panel_vectors), tiles);
                     });
             }
         }
         const bool full = active == Q_, regions = grid_.has_regions(window);
-        const T* tokens = current_;
-        const T* raw = raw_;
+        const L* tokens = current_;
+        shortcut_ = raw_;
         if (!full) {  // the active tokens in neighbouring lanes: picked anew from the image's rows
-            raw = residual_;
+            shortcut_ = picked_tokens_;
             tokens = normed_;
             pick(x, active);
         }
-        shortcut_ = raw;
         for (int p = 0; p < panels(active); ++p) {
-            const int n = vectors(active, p);
-            T* q = query_ + p * panel_size();
-            panel_product(w_.q, tokens + p * panel_size(), n,
-                          [&](int m, int j, Vec<T> v) MIA_INLINE_LAMBDA { store(q + m * width + j * lanes, v); });
-            attend_panel(window, p, n, std::min(width, active - p * width), full && !regions, regions);
+            const int count = vectors(active, p);
+            L* q = query_ + p * heads_size();
+            panel_product<T>(w_.q, tokens + p * panel_size(), count,
+                             [&](int m, int j, const Group& v)
+                                 MIA_INLINE_LAMBDA { store(q + m / n * width + j * lanes, pack(v)); });
+            attend_panel(window, p, count, std::min(width, active - p * width), full && !regions, regions);
         }
     }
 
     void pick(const T* x, int active) {
         for (int p = 0; p < panels(active); ++p) {
             const int* pixels = lane_pixel_ + p * width;
-            T* to = residual_ + p * panel_size();
+            L* to = picked_tokens_ + p * panel_size();
             simd::rows_to_panel<T>([&](int i) { return x + std::ptrdiff_t(pixels[i]) * C_; },
                                    std::min(width, active - p * width), C_, to, width);
-            panel_layer_norm<T>(to, C_, vectors(active, p), w_.norm(0), w_.norm(1), T(layer_norm_eps), nullptr,
+            panel_layer_norm<T>(to, C_, vectors(active, p), w_.norm(0), w_.norm(1), W(layer_norm_eps), nullptr,
                                 normed_ + p * panel_size());
         }
     }
 
-    void attend_panel(int window, int p, int n, int count, bool by_offset, bool regions) {
-        const int heads = s_.num_heads, D = C_ / heads;
+    void attend_panel(int window, int p, int vectors_in_use, int count, bool by_offset, bool regions) {
+        const int heads = s_.num_heads, D = A_ / heads;
         const int* tokens = lane_token_ + p * width;
         for (int h = 0; h < heads; ++h) {
             if (!by_offset) {
-                const T* by_query = w_.by_query.data() + std::ptrdiff_t(h) * Q_ * N_;
-                simd::rows_to_panel<T>([&](int i) { return by_query + std::ptrdiff_t(tokens[i]) * N_; }, count, N_,
+                const W* by_query = w_.by_query.data() + std::ptrdiff_t(h) * Q_ * N_;
+                simd::rows_to_panel<W>([&](int i) { return by_query + std::ptrdiff_t(tokens[i]) * N_; }, count, N_,
                                        picked_, width);
                 if (regions) add_region_penalty(grid_, window, tokens, count, N_, picked_, width);
             }
             AttentionPanel<T, KvOrder::channels_first>{
                 .D = D,
                 .N = N_,
-                .vectors = n,
-                .keys = kv_ + std::ptrdiff_t(h) * D * kv_stride_,
-                .values = kv_ + std::ptrdiff_t(C_ + h * D) * kv_stride_,
+                .vectors = vectors_in_use,
+                .scale = W(1 / std::sqrt(double(C_ / heads))),
+                .keys = keys_ + std::ptrdiff_t(h) * (D / n) * kv_stride_,
+                .values = values_ + std::ptrdiff_t(h) * D * kv_stride_,
                 .kv_stride = kv_stride_,
-                .query = query_ + p * panel_size() + h * D * width,
+                .query = query_ + p * heads_size() + h * (D / n) * width,
                 .bias = by_offset ? w_.by_offset.data() + h * w_.offset_size + p * width : picked_,
                 .bias_stride = width,
                 .bias_offset = by_offset ? w_.offset.data() : nullptr,
                 .scores = scores_,
-                .out = heads_ + p * panel_size() + h * D * width}
+                .out = heads_ + p * heads_size() + h * (D / n) * width}
                 .run();
         }
     }
@@ -280,40 +334,65 @@ private:
     void feed_forward(int active, T* sum, T* y) {
         using namespace simd;
         for (int p = 0; p < panels(active); ++p) {
-            const int n = vectors(active, p), count = std::min(width, active - p * width);
-            const std::ptrdiff_t at = p * panel_size();
-            T *branch = query_ + at, *x1 = residual_ + at, *normed = normed_ + at;
-            const T* x = shortcut_ + at;
-            panel_product(w_.proj, heads_ + at, n, [&](int m, int j, Vec<T> v) MIA_INLINE_LAMBDA {
-                store(branch + m * width + j * lanes, v);
-                store(x1 + m * width + j * lanes, load(x + m * width + j * lanes) + v);
+            const int in_use = vectors(active, p), count = std::min(width, active - p * width);
+            L *normed = normed_ + p * panel_size(), *both = query_ + p * heads_size();
+            const L* x = shortcut_ + p * panel_size();
+            panel_product<T>(w_.proj, heads_ + p * heads_size(), in_use,
+                             [&](int m, int j, const Group& v) MIA_INLINE_LAMBDA {
+                                 Group shortcut;
+                                 load_channels<n>(x + j * lanes, m, C_, width, shortcut);
+#pragma GCC unroll 2
+                                 for (int e = 0; e < n; ++e) {
+                                     if (m + e == C_) continue;  // the row of zeros that fills the last lanes
+                                     const std::ptrdiff_t i = (m + e) * width + j * lanes;
+                                     store(branch_ + i, v[e]);
+                                     store(x1_ + i, shortcut[e] + v[e]);
+                                 }
+                             });
+            panel_layer_norm<T>(x1_, C_, in_use, w_.norm(2), w_.norm(3), W(layer_norm_eps), nullptr, normed);
+            panel_product<T>(w_.fc1, normed, in_use, [&](int m, int j, const Group& v) MIA_INLINE_LAMBDA {
+#pragma GCC unroll 2
+                for (int e = 0; e < n; ++e) store(hidden_ + (m + e) * width + j * lanes, v[e]);
             });
-            panel_layer_norm<T>(x1, C_, n, w_.norm(2), w_.norm(3), T(layer_norm_eps), nullptr, normed);
-            panel_product(w_.fc1, normed, n,
-                          [&](int m, int j, Vec<T> v) MIA_INLINE_LAMBDA { store(hidden_ + m * width + j * lanes, v); });
-            for (int i = 0; i < s_.hidden * width; i += width)
-                for (int j = 0; j < n * lanes; j += lanes) store(hidden_ + i + j, gelu(load(hidden_ + i + j)));
-            panel_product(w_.fc2, hidden_, n, [&](int m, int j, Vec<T> v) MIA_INLINE_LAMBDA {
-                const std::ptrdiff_t i = m * width + j * lanes;
-                store(normed + i, load(x1 + i) + v);
-                if (sum) store(branch + i, load(branch + i) + v);
+            L* activated = reinterpret_cast<L*>(hidden_);  // in place
+            for (int m = 0; m < w_.fc1.M; m += n)
+                for (int j = 0; j < in_use * lanes; j += lanes) {
+                    Group v;
+#pragma GCC unroll 2
+                    for (int e = 0; e < n; ++e) v[e] = gelu_as<T>(load(hidden_ + (m + e) * width + j));
+                    store(activated + m / n * width + j, pack(v));
+                }
+            panel_product<T>(w_.fc2, activated, in_use, [&](int m, int j, const Group& v) MIA_INLINE_LAMBDA {
+                Group x1, branch;
+                load_channels<n>(x1_ + j * lanes, m, C_, width, x1);
+                load_channels<n>(branch_ + j * lanes, m, C_, width, branch);
+#pragma GCC unroll 2
+                for (int e = 0; e < n; ++e) {
+                    x1[e] += v[e];
+                    branch[e] += v[e];
+                }
+                const std::ptrdiff_t i = m / n * width + j * lanes;
+                store(normed + i, pack(x1));
+                if (sum) store(both + i, pack(branch));
             });
             const int* pixels = lane_pixel_ + p * width;
             panel_to_rows<T>(normed, width, count, C_, [&](int i) { return y + std::ptrdiff_t(pixels[i]) * C_; });
             if (sum)
-                panel_to_rows<T>(branch, width, count, C_, [&](int i) { return sum + std::ptrdiff_t(pixels[i]) * C_; });
+                panel_to_rows<T>(both, width, count, C_, [&](int i) { return sum + std::ptrdiff_t(pixels[i]) * C_; });
         }
     }
 
     const PackedBlock<BasicCpu<T>>& w_;
     const BlockShape& s_;
     const WindowGrid& grid_;
-    const int C_, N_, Q_;
+    const int C_, A_, N_, Q_;  // A: the heads' channels, padded
     const std::ptrdiff_t kv_stride_;
-    T *raw_, *current_, *earlier_, *normed_, *query_, *heads_, *residual_, *kv_, *hidden_, *scores_, *picked_, *valid_;
+    L *raw_, *current_, *earlier_, *normed_, *picked_tokens_, *query_, *heads_, *keys_;
+    T* values_;
+    W *branch_, *x1_, *hidden_, *scores_, *picked_, *valid_;
     int *pixel_, *next_pixel_, *lane_token_, *lane_pixel_, *keep_;
     int located_ = -1;  // the window that next_pixel_ belongs to
-    const T* shortcut_ = nullptr;
+    const L* shortcut_ = nullptr;
     bool padded_window_ = false;
 };
 
@@ -323,27 +402,27 @@ int BlockWorker<T>::run(int window, const T* x, const T* cond, Reuse reuse, T* p
     locate(window);
     gather(x, raw_);
     norm(raw_, current_);
-    const std::ptrdiff_t state_size = std::ptrdiff_t(padded(Q_)) * C_;
+    T* before = pred_q + window * state_size(s_);
     int active = 0;
     const bool masked = reuse == Reuse::masked;
-    if (masked) predict(current_, pred_q + window * state_size);
-    for (int n = 0; n < Q_; ++n) {
-        const bool kept = pixel_[n] >= 0 && (!masked || keep_[n]);
-        if (pixel_[n] >= 0 && keep) keep[pixel_[n]] = std::uint8_t(masked ? keep_[n] : 1);
+    if (masked) predict(current_, reinterpret_cast<const L*>(before));
+    for (int q = 0; q < Q_; ++q) {
+        const bool kept = pixel_[q] >= 0 && (!masked || keep_[q]);
+        if (pixel_[q] >= 0 && keep) keep[pixel_[q]] = std::uint8_t(masked ? keep_[q] : 1);
         if (!kept) continue;
-        lane_token_[active] = n;
-        lane_pixel_[active++] = pixel_[n];
+        lane_token_[active] = q;
+        lane_pixel_[active++] = pixel_[q];
     }
-    if (reuse != Reuse::none) std::memcpy(pred_q + window * state_size, current_, std::size_t(state_size) * sizeof(T));
+    if (reuse != Reuse::none) std::memcpy(before, current_, std::size_t(state_size(s_)) * sizeof(T));
     if (active > 0) {
         attend(window, x, cond, active);
         feed_forward(active, reuse == Reuse::none ? nullptr : sum, y);
     }
     if (masked && active < Q_) {
-        for (int n = 0; n < Q_; ++n) {
-            if (pixel_[n] < 0 || keep_[n]) continue;
-            const std::ptrdiff_t at = std::ptrdiff_t(pixel_[n]) * C_;
-            for (int c = 0; c < C_; ++c) y[at + c] = x[at + c] + sum[at + c];
+        for (int q = 0; q < Q_; ++q) {
+            if (pixel_[q] < 0 || keep_[q]) continue;
+            const std::ptrdiff_t at = std::ptrdiff_t(pixel_[q]) * C_;
+            for (int c = 0; c < C_; ++c) y[at + c] = T(x[at + c] + sum[at + c]);
         }
     }
     return active;
@@ -401,7 +480,7 @@ void fused_block(BasicCpu<T>& cpu, Shift shift, In<T, 3> x, In<T, 4> cond, const
     const BlockShape& s = block.shape;
     const WindowGrid grid{x.extent(0), x.extent(1), s.window, shift};
     if (reuse != Reuse::none) {
-        state.pred_q.resize(cpu, grid.windows(), Worker::padded(s.window.tokens()) * s.dim);
+        state.pred_q.resize(cpu, grid.windows(), int(Worker::state_size(s)));
         state.sum.resize(cpu, grid.pixels(), s.dim);
     }
     std::atomic<std::int64_t> tokens = 0, windows = 0;

@@ -8,7 +8,7 @@ namespace mia {
 namespace detail {
 /// sum_c weight[c] |a[c] - b[c]|.
 template <class T>
-MIA_INLINE T weighted_change(const T* a, const T* b, const T* weight, int C) {
+MIA_INLINE Wide<T> weighted_change(const T* a, const T* b, const T* weight, int C) {
     using namespace simd;
     Vec<T> sums{};
     int c = 0;
@@ -42,9 +42,9 @@ void threshold_mask(BasicCpu<T>& cpu, In<T, 2> q, In<T, 2> previous, float thres
     const int C = q.extent(1);
     cpu.parallel_for(q.extent(0), 512, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
         for (std::ptrdiff_t p = begin; p < end; ++p) {
-            T sum = 0;
+            Wide<T> sum = 0;
             for (int c = 0; c < C; ++c) sum += std::abs(q.data[p * C + c] - previous.data[p * C + c]);
-            keep[p] = sum / T(C) >= T(threshold);
+            keep[p] = sum / Wide<T>(C) >= Wide<T>(threshold);
         }
     });
 }

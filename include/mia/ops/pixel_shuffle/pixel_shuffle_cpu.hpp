@@ -9,15 +9,15 @@ namespace detail {
 /// One output row, a = row mod r: activation by `slope`, plus `rest` if there is one. With R > 0 and Channels > 0 these
 /// are r and K, known to the compiler.
 template <int R, int Channels, class T>
-void shuffle_row(const T* in, int W, int r, int K, int a, T slope, const T* rest, T* out) {
+void shuffle_row(const T* in, int W, int r, int K, int a, Wide<T> slope, const T* rest, T* out) {
     if constexpr (R > 0) r = R;
     if constexpr (Channels > 0) K = Channels;
     in += a * r;
     for (int j = 0; j < W; ++j, in += r * r * K)
         for (int b = 0; b < r; ++b)
             for (int k = 0; k < K; ++k) {
-                const T v = in[k * r * r + b];
-                *out++ = std::max(v, v * slope) + (rest ? *rest++ : T(0));
+                const Wide<T> v = in[k * r * r + b];
+                *out++ = T(std::max(v, v * slope) + (rest ? Wide<T>(*rest++) : Wide<T>(0)));
             }
 }
 
@@ -38,7 +38,7 @@ void pixel_shuffle(BasicCpu<T>& cpu, In<T, 3> x, int factor, Out<T, 3> y, Activa
     require(r >= 1 && x.extent(2) == r * r * K && y.extent(0) == r * H && y.extent(1) == r * W, "pixel_shuffle: x ",
             shape_text(x), " does not become y ", shape_text(y), " by a factor of ", r);
     require(activation != Activation::gelu, "pixel_shuffle: gelu is not offered here; use activate");
-    const T slope = T(negative_slope(activation));
+    const auto slope = Wide<T>(negative_slope(activation));
     const auto shuffle_row = detail::row_shuffle<T>(r, K);
     cpu.parallel_for(r * H, 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
         for (std::ptrdiff_t row = begin; row < end; ++row)

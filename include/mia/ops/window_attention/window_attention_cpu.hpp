@@ -9,8 +9,9 @@ namespace mia {
 /// The relative position bias of each query and key, in both orders.
 template <class T>
 struct PackedPositionBias<BasicCpu<T>> {
-    HostBuffer<T> by_query;  ///< (heads, queries, keys): a query's row, for windows whose active tokens are picked
-    HostBuffer<T> by_key;    ///< (heads, keys, padded queries): a key's row, for full windows
+    HostBuffer<Wide<T>>
+        by_query;                ///< (heads, queries, keys): a query's row, for windows whose active tokens are picked
+    HostBuffer<Wide<T>> by_key;  ///< (heads, keys, padded queries): a key's row, for full windows
     int heads = 0, queries = 0, keys = 0, padded_queries = 0;
     bool ready = false;
 };
@@ -30,11 +31,11 @@ void pack_position_bias(BasicCpu<T>&, In<T, 2> table, WindowSize window, WindowF
     packed.padded_queries = simd::round_up(Q, simd::panel_vectors * simd::lanes<T>);
     packed.by_query.reserve(std::size_t(heads) * Q * N);
     packed.by_key.reserve(std::size_t(heads) * N * packed.padded_queries);
-    std::fill(packed.by_key.data(), packed.by_key.data() + std::size_t(heads) * N * packed.padded_queries, T(0));
+    std::fill(packed.by_key.data(), packed.by_key.data() + std::size_t(heads) * N * packed.padded_queries, Wide<T>(0));
     for (int h = 0; h < heads; ++h)
         for (int q = 0; q < Q; ++q)
             for (int k = 0; k < N; ++k) {
-                const T bias = table(relative_position_index(window, frames, q, k), h);
+                const Wide<T> bias = table(relative_position_index(window, frames, q, k), h);
                 packed.by_query.data()[(std::size_t(h) * Q + q) * N + k] = bias;
                 packed.by_key.data()[(std::size_t(h) * N + k) * packed.padded_queries + q] = bias;
             }
@@ -44,27 +45,37 @@ void pack_position_bias(BasicCpu<T>&, In<T, 2> table, WindowSize window, WindowF
 namespace detail {
 inline namespace MIA_INSTRUCTIONS {  // see mia/kernels.cpp
 
-/// How the keys and values of a window lie: element (token, channel) at token * stride + channel, or the other way
-/// round.
-enum class KvOrder { tokens_first, channels_first };
+/// How the keys and values of a window lie.
+enum class KvOrder {
+    tokens_first,   ///< both: element (token, channel) at token * stride + channel
+    channels_first  ///< keys: lane (channels, token) at lane * stride + token; values: (channel, token) at channel *
+                    ///< stride + token
+};
 
 /// The attention of one window and head for up to `panel_vectors` vectors of its active queries: queries in lanes, so
 /// that softmax is vertical, and keys and values are broadcast from where they lie.
 template <class T, KvOrder Order>
 struct AttentionPanel {
     static constexpr int lanes = simd::lanes<T>, width = simd::panel_vectors * lanes;
+    static constexpr bool by_channels = Order == KvOrder::channels_first;
+    using W = Wide<T>;
     using V = simd::Vec<T>;
+    using Weight = std::conditional_t<by_channels, Lane<T>, W>;  ///< what a lane of softmax's results holds
+    using WeightElement = std::conditional_t<by_channels, T, W>;
+    static constexpr int weights_per_lane = per_lane<WeightElement>;
 
-    int D, N;     ///< head width, keys
+    int D, N;     ///< head width (channels first: a multiple of what a lane holds), keys
     int vectors;  ///< of the panel in use: 1 or 2
-    const T *keys, *values;
+    W scale = 1;  ///< of the products of queries and keys
+    const std::conditional_t<by_channels, Lane<T>, T>* keys;
+    const T* values;
     std::ptrdiff_t kv_stride;
-    const T* query;  ///< (D, width), scaled
-    const T* bias;   ///< row of key k begins at k * bias_stride, or at bias_offset[k] if that is given
+    const Lane<T>* query;  ///< (lanes of D, width)
+    const W* bias;         ///< row of key k begins at k * bias_stride, or at bias_offset[k] if that is given
     std::ptrdiff_t bias_stride;
     const int* bias_offset = nullptr;
-    T* scores = nullptr;  ///< (N, width), scratch
-    T* out = nullptr;     ///< (D, width)
+    W* scores = nullptr;    ///< (N, width), scratch
+    Weight* out = nullptr;  ///< (D, width), by lanes where channels are first
 
     void run() const;
 
@@ -73,23 +84,15 @@ private:
     void run_vectors() const {
         using namespace simd;
         V maximum[Vectors];
-        for (V& m : maximum) m = broadcast(T(-3e38));
+        for (V& m : maximum) m = broadcast(W(-3e38));
         each_tile(N, max_tile_rows(Vectors), [&](int k, int rows) {
             with_rows<max_tile_rows(Vectors)>(rows, [&]<int Rows>() { score_tile<Rows, Vectors>(k, maximum); });
         });
         V inverse_sum[Vectors];
-        for (int j = 0; j < Vectors; ++j) {
-            V sums[4] = {};
-            for (int k = 0; k < N; ++k) {
-                T* s = scores + k * width + j * lanes;
-                const V e = exp(max(load(s) - maximum[j], broadcast(T(least_exponent))));
-                store(s, e);
-                sums[k % 4] += e;
-            }
-            inverse_sum[j] = broadcast(T(1)) / ((sums[0] + sums[1]) + (sums[2] + sums[3]));
-        }
-        each_tile(D, max_tile_rows(Vectors), [&](int d, int rows) {
-            with_rows<max_tile_rows(Vectors)>(rows, [&]<int Rows>() { value_tile<Rows, Vectors>(d, inverse_sum); });
+        for (int j = 0; j < Vectors; ++j) inverse_sum[j] = softmax(j * lanes, maximum[j]);
+        each_lane_tile<WeightElement>(D, max_tile_rows(Vectors), [&](int d, int rows) {
+            with_lane_rows<WeightElement, max_tile_rows(Vectors)>(
+                rows, [&]<int Rows>() { value_tile<Rows, Vectors>(d, inverse_sum); });
         });
     }
 
@@ -97,34 +100,74 @@ private:
     void score_tile(int k0, V (&maximum)[Vectors]) const {
         using namespace simd;
         V c[Rows][Vectors] = {};
-        if constexpr (Order == KvOrder::tokens_first)
-            accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(keys + k0 * kv_stride, kv_stride), query, width, D, c);
+        const int whole = D / per_lane<T>;
+        if constexpr (by_channels)
+            accumulate<Lane<T>, Rows, Vectors>(ColumnsOperand<Lane<T>, Rows>(keys + k0, kv_stride), query, width, whole,
+                                               c);
         else
-            accumulate<T, Rows, Vectors>(ColumnsOperand<T, Rows>(keys + k0, kv_stride), query, width, D, c);
+            accumulate<Lane<T>, Rows, Vectors>(RowsOperand<T, Rows>(keys + k0 * kv_stride, kv_stride), query, width,
+                                               whole, c);
+        if constexpr (!by_channels && per_lane<T> == 2)
+            if (D % 2 != 0)
+                accumulate<Lane<T>, Rows, Vectors>(LastColumnOperand<Rows>{keys + k0 * kv_stride + D - 1, kv_stride},
+                                                   query + whole * width, width, 1, c);
+        const V scales = broadcast(scale);
 #pragma GCC unroll 12
         for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 2
             for (int j = 0; j < Vectors; ++j) {
                 // The bias comes last, as in the official code: it may be a hundred times larger than the terms before.
                 const std::ptrdiff_t row = bias_offset ? bias_offset[k0 + i] : (k0 + i) * bias_stride;
-                c[i][j] += load(bias + row + j * lanes);
+                c[i][j] = fma(c[i][j], scales, load(bias + row + j * lanes));
                 maximum[j] = max(maximum[j], c[i][j]);
                 store(scores + (k0 + i) * width + j * lanes, c[i][j]);
             }
+    }
+
+    /// Scores of the vector at `at` become e^(score - maximum), in place; returns 1 / their sum.
+    V softmax(int at, V maximum) const {
+        using namespace simd;
+        constexpr int n = weights_per_lane;
+        V sums[4] = {};
+        Weight* weights = reinterpret_cast<Weight*>(scores) + at;
+        for (int k = 0; k < N; k += n) {
+            V e[n];
+#pragma GCC unroll 2
+            for (int i = 0; i < n; ++i)
+                e[i] = k + i < N ? exp_as<WeightElement>(
+                                       max(load(scores + (k + i) * width + at) - maximum, broadcast(W(least_exponent))))
+                                 : V{};
+            const auto packed = pack(e);
+            store(weights + k / n * width, packed);
+            V& sum = sums[k / n % 4];  // of what was stored, rounded: weights that sum to 1 leave a constant as it is
+            if constexpr (n == 1)
+                sum += packed;
+            else
+                sum = dot(packed, broadcast(Lane<T>(T(1.0f), T(1.0f))), sum);
+        }
+        return broadcast(W(1)) / ((sums[0] + sums[1]) + (sums[2] + sums[3]));
     }
 
     template <int Rows, int Vectors>
     void value_tile(int d0, const V (&inverse_sum)[Vectors]) const {
         using namespace simd;
         V c[Rows][Vectors] = {};
-        if constexpr (Order == KvOrder::tokens_first)
-            accumulate<T, Rows, Vectors>(ColumnsOperand<T, Rows>(values + d0, kv_stride), scores, width, N, c);
+        const Weight* weights = reinterpret_cast<const Weight*>(scores);
+        if constexpr (by_channels)
+            accumulate<Weight, Rows, Vectors>(RowsOperand<T, Rows>(values + d0 * kv_stride, kv_stride), weights, width,
+                                              ceil_div(N, weights_per_lane), c);
         else
-            accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(values + d0 * kv_stride, kv_stride), scores, width, N, c);
+            accumulate<Weight, Rows, Vectors>(ColumnsOperand<T, Rows>(values + d0, kv_stride), weights, width, N, c);
+        constexpr int n = weights_per_lane;
 #pragma GCC unroll 12
-        for (int i = 0; i < Rows; ++i)
+        for (int i = 0; i < Rows; i += n)
 #pragma GCC unroll 2
-            for (int j = 0; j < Vectors; ++j) store(out + (d0 + i) * width + j * lanes, c[i][j] * inverse_sum[j]);
+            for (int j = 0; j < Vectors; ++j) {
+                V v[n];
+#pragma GCC unroll 2
+                for (int e = 0; e < n; ++e) v[e] = c[i + e][j] * inverse_sum[j];
+                store(out + (d0 + i) / n * width + j * lanes, pack(v));
+            }
     }
 };
 
@@ -144,10 +187,10 @@ extern template void AttentionPanel<double, KvOrder::channels_first>::run() cons
 #endif
 
 /// to[k * width + i] += -100 where key k and query i lie in different regions.
-template <class T>
-void add_region_penalty(const WindowGrid& grid, int w, const int* tokens, int count, int keys, T* to, int width) {
+template <class W>
+void add_region_penalty(const WindowGrid& grid, int w, const int* tokens, int count, int keys, W* to, int width) {
     const int N = grid.window.tokens();
-    const T penalty = T(region_penalty);
+    const W penalty = W(region_penalty);
     for (int i = 0; i < count; ++i) {
         const int region = grid.region(w, tokens[i] % N);
         for (int k = 0; k < N; ++k)
@@ -171,17 +214,20 @@ void window_attention(BasicCpu<T>& cpu, const WindowGrid& grid, const ActiveRows
     const int C = q.extent(1), D = C / num_heads, N = frames.keys * grid.window.tokens();
     const std::int64_t per_query = 2 * std::int64_t(N) * C;
     cpu.record({"window_attention", &bias, rows.counts[0] * per_query, frames.queries * grid.pixels() * per_query});
-    const T scale = T(1 / std::sqrt(double(D)));
-    cpu.reserve_worker_scratch(std::size_t(C + N) * 2 * width * sizeof(T) + 4 * cache_line);  // the four below
+    using W = Wide<T>;
+    const W scale = W(1 / std::sqrt(double(D)));
+    const std::ptrdiff_t head = simd::round_up(D, per_lane<T>);
+    cpu.reserve_worker_scratch(std::size_t(head + D + 2 * N) * width * sizeof(W) + 4 * cache_line);  // the four below
     cpu.parallel_for(rows.counts[1], 1, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int worker) {
         Arena& arena = cpu.worker_scratch(worker);
         const ScratchScope scope(arena);
         const auto take = [&](std::ptrdiff_t count) {
-            return static_cast<T*>(arena.take(std::size_t(count) * sizeof(T)));
+            return static_cast<W*>(arena.take(std::size_t(count) * sizeof(W)));
         };
-        T *query = take(C * width), *scores = take(N * width), *out = take(C * width), *picked = take(N * width);
-        std::fill(query, query + C * width, T(0));  // lanes without a query compute on finite numbers
-        std::fill(picked, picked + N * width, T(0));
+        Lane<T>* query = reinterpret_cast<Lane<T>*>(take(head * width / per_lane<T>));
+        W *scores = take(N * width), *out = take(D * width), *picked = take(N * width);
+        std::fill_n(query, head * width / per_lane<T>, Lane<T>());  // lanes without a query compute on finite numbers
+        std::fill(picked, picked + N * width, W(0));
         for (std::ptrdiff_t w = begin; w < end; ++w) {
             const int first = rows.begin[w], queries = rows.begin[w + 1] - first, window = rows.window[w];
             const bool full = queries == bias.queries, regions = grid.has_regions(window);
@@ -189,16 +235,15 @@ void window_attention(BasicCpu<T>& cpu, const WindowGrid& grid, const ActiveRows
             for (int i0 = 0; i0 < queries; i0 += width) {
                 const int count = std::min(width, queries - i0);
                 const int* tokens = rows.token.data + first + i0;
-                simd::rows_to_panel<T>([&](int i) { return q.data + std::ptrdiff_t(first + i0 + i) * C; }, count, C,
-                                       query, width);
-                for (int i = 0; i < C * width; i += lanes)
-                    simd::store(query + i, simd::load(query + i) * simd::broadcast(scale));
                 for (int h = 0; h < num_heads; ++h) {
-                    const T* start = bias.by_key.data() + std::size_t(h) * N * bias.padded_queries + i0;
+                    const std::ptrdiff_t at = std::ptrdiff_t(first + i0) * C + h * D;
+                    simd::rows_to_panel<T>([&](int i) { return q.data + at + std::ptrdiff_t(i) * C; }, count, D, query,
+                                           width);
+                    const W* start = bias.by_key.data() + std::size_t(h) * N * bias.padded_queries + i0;
                     std::ptrdiff_t stride = bias.padded_queries;
                     if (!full || regions) {
-                        const T* by_query = bias.by_query.data() + std::size_t(h) * bias.queries * N;
-                        simd::rows_to_panel<T>([&](int i) { return by_query + std::ptrdiff_t(tokens[i]) * N; }, count,
+                        const W* by_query = bias.by_query.data() + std::size_t(h) * bias.queries * N;
+                        simd::rows_to_panel<W>([&](int i) { return by_query + std::ptrdiff_t(tokens[i]) * N; }, count,
                                                N, picked, width);
                         if (regions) detail::add_region_penalty(grid, window, tokens, count, N, picked, width);
                         start = picked;
@@ -207,18 +252,23 @@ void window_attention(BasicCpu<T>& cpu, const WindowGrid& grid, const ActiveRows
                     Panel{.D = D,
                           .N = N,
                           .vectors = count > lanes ? 2 : 1,
+                          .scale = scale,
                           .keys = window_kv + h * D,
                           .values = window_kv + C + h * D,
                           .kv_stride = 2 * C,
-                          .query = query + h * D * width,
+                          .query = query,
                           .bias = start,
                           .bias_stride = stride,
                           .scores = scores,
-                          .out = out + h * D * width}
+                          .out = out}
                         .run();
+                    if constexpr (per_lane<T> == 1)
+                        simd::panel_to_rows<T>(out, width, count, D,
+                                               [&](int i) { return y.data + at + std::ptrdiff_t(i) * C; });
+                    else
+                        for (int i = 0; i < count; ++i)
+                            for (int d = 0; d < D; ++d) y.data[at + std::ptrdiff_t(i) * C + d] = T(out[d * width + i]);
                 }
-                simd::panel_to_rows<T>(out, width, count, C,
-                                       [&](int i) { return y.data + std::ptrdiff_t(first + i0 + i) * C; });
             }
         }
     });
