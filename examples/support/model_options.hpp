@@ -1,6 +1,7 @@
 #pragma once
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <map>
 #include <string>
 
 #include "support/choose_model.hpp"
@@ -15,6 +16,17 @@ inline void set_mask(mia::ModelOptions& options, const std::string& words) {
     const auto [at, error] = std::from_chars(words.data(), end, options.threshold);
     if (error != std::errc() || at != end || !(options.threshold >= 0))
         throw CLI::ValidationError("--mask", "\"" + words + "\" is not on, off or a number from 0");
+}
+
+/// "fp32" or "bf16".
+inline CLI::Option* add_precision(CLI::App& app, mia::ModelOptions& options) {
+    static const std::map<std::string, mia::Precision> words{{"fp32", mia::Precision::fp32},
+                                                             {"bf16", mia::Precision::bf16}};
+    return app
+        .add_option_function<std::string>(
+            "--precision", [&options](const std::string& word) { options.precision = words.at(word); },
+            "of weights and features: fp32, or bf16 (the default model)")
+        ->check(CLI::IsMember(words));
 }
 
 /// The options that say which model runs and how. `chosen`, when given, becomes true when a model is asked for.
@@ -32,6 +44,7 @@ inline void add_model_options(CLI::App& app, ModelRequest& request, bool* chosen
            "--mask", [&request](const std::string& words) { set_mask(request.options, words); },
            "on, off, or a number: skip what changes less (try 0.05)")
         ->group(group);
+    add_precision(app, request.options)->group(group);
     app.add_option("--threads", request.options.threads, "default: one for each processor")
         ->check(CLI::Range(1, 1024))
         ->group(group);

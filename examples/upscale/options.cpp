@@ -130,6 +130,7 @@ private:
         app_.add_option("--mask", mask_, "on, off, or a number: skip what changes less (try 0.05)")
             ->option_text("WHEN")
             ->group(group);
+        add_precision(app_, options_.model.options)->option_text("NAME")->group(group);
         app_.add_option("--threads", options_.model.options.threads, "default: one for each processor")
             ->check(CLI::Range(1, 1024))
             ->option_text("N")

@@ -16,5 +16,7 @@ namespace mia::detail {
 
 MIA_KERNELS_OF(float)
 MIA_KERNELS_OF(double)
+MIA_KERNELS_OF(Bf16)
+template void product_rows(const RowsProduct<Bf16, float>&, int);
 
 }  // namespace mia::detail

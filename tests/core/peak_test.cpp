@@ -12,7 +12,16 @@ TEST(FmaBurst, DoesEveryMultiplyAddOfEveryLane) {
     for (const int repeats : {0, 1, 10, 1000}) {
         const double one = 1 - std::pow(0.999, repeats + 1);
         const double all = one * detail::burst_sums * simd::lanes<float>;
-        EXPECT_NEAR(detail::fma_burst(repeats), all, 1e-4 * all) << repeats;  // rounding of 1000 sums in float
+        EXPECT_NEAR(detail::fma_burst<float>(repeats), all, 1e-4 * all) << repeats;  // rounding of 1000 sums in float
+    }
+}
+
+TEST(FmaBurst, OfBf16CountsWhatItAdds) {
+    if (detail::burst_macs<Bf16> == 1) GTEST_SKIP() << "no dot product of bf16 pairs in this build";
+    const float product = float(Bf16(0.001f)) * float(Bf16(0.001f));
+    for (const int repeats : {1, 100}) {
+        const double all = detail::burst_sums * simd::lanes<float> * (0.001 + repeats * 2.0 * product);
+        EXPECT_NEAR(detail::fma_burst<Bf16>(repeats), all, 1e-4 * all) << repeats;
     }
 }
 
@@ -26,6 +35,8 @@ TEST(FmaPeak, IsWorkByTheTimeOfTheClock) {
     }
     Cpu cpu;
     EXPECT_GT(fma_peak(cpu), 0);
+    CpuBf16 bf16;
+    EXPECT_GT(fma_peak(bf16), 0);
 }
 
 }  // namespace

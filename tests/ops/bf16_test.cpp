@@ -2,18 +2,20 @@
 // nn/bf16_block_test.cpp.)
 #include <gtest/gtest.h>
 
+#include "mia/ops/avg_pool2d/avg_pool2d.hpp"
+#include "mia/ops/block_match/block_match.hpp"
 #include "mia/ops/conv2d/conv2d.hpp"
 #include "mia/ops/conv2d/conv2d_shuffle.hpp"
 #include "mia/ops/elementwise/elementwise.hpp"
 #include "mia/ops/layer_norm/layer_norm.hpp"
 #include "mia/ops/linear/linear.hpp"
+#include "mia/ops/pad/pad.hpp"
 #include "mia/ops/resize/resize.hpp"
 #include "reference/conv2d.hpp"
 #include "reference/layer_norm.hpp"
 #include "reference/linear.hpp"
 #include "reference/numbers.hpp"
 #include "reference/pixel_shuffle.hpp"
-#include "reference/resize.hpp"
 
 namespace mia {
 namespace {
@@ -123,18 +125,58 @@ TEST(ElementwiseBf16, RoundsOnce) {
     for (std::size_t i = 0; i < 37; ++i) EXPECT_EQ(float(y[i]), float(Bf16(float(a.numbers[i] + b.numbers[i]))));
 }
 
-TEST(ResizeBf16, WeighsInFloat) {
-    constexpr int H = 3, W = 4, C = 3, r = 4;
+/// Frames are float: what is done to them in bf16 is what Cpu does.
+TEST(FramesBf16, AreFloat) {
+    constexpr int H = 9, W = 12, r = 4;
     CpuBf16 cpu(1);
-    const Rounded x(test::Random(1).numbers(H * W * C, 0, 1));
-    auto y = test::unwritten<Bf16>(H * W * C * r * r);
-    resize_bilinear<Bf16>(cpu, {x.data(), {H, W, C}}, Corners::apart, {y.data(), {r * H, r * W, C}});
-    Tensor<float, 3> wide(H, W, C), out(r * H, r * W, C);
-    std::copy(x.numbers.begin(), x.numbers.end(), wide.data());
-    Cpu reference(1);
-    resize_bilinear(reference, wide.view(), Corners::apart, out.view());
-    for (std::ptrdiff_t i = 0; i < out.size(); ++i)
-        ASSERT_NEAR(float(y[std::size_t(i)]), out.data()[i], std::abs(out.data()[i]) / 256) << i;
+    Cpu wide(1);
+    const auto a = test::cast<float>(test::Random(1).numbers(H * W * 3, 0, 1)),
+               b = test::cast<float>(test::Random(2).numbers(H * W * 3, 0, 1));
+    const View<const float, 3> x{a.data(), {H, W, 3}}, other{b.data(), {H, W, 3}};
+    const auto same = [](int h, int w, int c, auto f) {
+        Tensor<float, 3> y(h, w, c), expected(h, w, c);
+        f(y.view(), expected.view());
+        return std::equal(y.data(), y.data() + y.size(), expected.data());
+    };
+    EXPECT_TRUE(same(r * H, r * W, 3, [&](auto y, auto expected) {
+        resize_bilinear(cpu, x, Corners::apart, y);
+        resize_bilinear(wide, x, Corners::apart, expected);
+    }));
+    EXPECT_TRUE(same(H / 2, W / 2, 3, [&](auto y, auto expected) {
+        avg_pool2d(cpu, x, 2, y);
+        avg_pool2d(wide, x, 2, expected);
+    }));
+    EXPECT_TRUE(same(H + 3, W + 2, 3, [&](auto y, auto expected) {
+        pad_replicate(cpu, x, y);
+        pad_replicate(wide, x, expected);
+    }));
+    EXPECT_TRUE(same(H, W, 2, [&](auto y, auto expected) {
+        block_match(cpu, x, other, y, MatchPrecision::quarter);
+        block_match(wide, x, other, expected, MatchPrecision::quarter);
+    }));
+}
+
+/// A residual of float, of which bf16 holds nothing but zeros, comes out whole beside a convolution's result.
+TEST(Conv2dBf16, ToAFrameRoundsNoResult) {
+    constexpr int H = 3, W = 5, I = 4, r = 2, K = 3, O = r * r * K;
+    constexpr float fine = 0x1p-20f;
+    test::Random random(4);
+    CpuBf16 cpu(1);
+    const Rounded x(random.numbers(H * W * I)), weight(random.numbers(O * I * 9)), bias(random.numbers(O));
+    PackedConv2d<CpuBf16> packed;
+    pack_conv2d<Bf16>(cpu, {weight.data(), {O, I, 3, 3}}, {bias.data(), {O}}, packed);
+    Tensor<float, 3> y(H, W, O), residual(H, W, O), shuffled(r * H, r * W, K), fines(r * H, r * W, K);
+    std::fill_n(residual.data(), residual.size(), fine);
+    conv2d<Bf16>(cpu, {x.data(), {H, W, I}}, packed, y.view(), Activation::none, residual.view());
+    const auto expected = reference::conv2d(x.numbers, weight.numbers, bias.numbers, H, W, I, O, 3);
+    for (std::size_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(y.data()[i], expected[i] + fine, 5e-6) << i;
+
+    // Its convolution is rounded once, the residual is not.
+    std::fill_n(fines.data(), fines.size(), fine);
+    conv2d_shuffle<Bf16>(cpu, {x.data(), {H, W, I}}, packed, r, shuffled.view(), Activation::none, fines.view());
+    std::vector<Bf16> rounded(H * W * O);
+    conv2d_shuffle<Bf16>(cpu, {x.data(), {H, W, I}}, packed, r, {rounded.data(), {r * H, r * W, K}});
+    for (std::size_t i = 0; i < rounded.size(); ++i) ASSERT_EQ(shuffled.data()[i], float(rounded[i]) + fine) << i;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "mia/core/bf16.hpp"
 #include "mia/core/tensor.hpp"
 
 namespace mia {
@@ -48,6 +49,10 @@ concept Backend = requires(B& backend, Work work, typename B::template Buffer<ty
     backend.reserve(buffer, std::size_t(1));
     backend.record(work);
 };
+
+/// What frames are made of.
+template <class B>
+using Pixel = Wide<typename B::Scalar>;
 
 /// Views as ops take them: the element type follows from the backend alone, so that tensors and mutable views convert.
 template <class T, int Rank>

@@ -8,7 +8,8 @@ namespace mia {
 
 // How bf16 is a precision of the backend, `CpuBf16 = BasicCpu<Bf16>`:
 // - In memory (parameters, maps, states) elements are Bf16; whatever is computed from them is float (`Wide<T>`), and is
-//   rounded when it is written. Flows and coordinates are float for every backend.
+//   rounded when it is written. Frames, flows and coordinates are float (`Pixel<B>`): 8 bits of mantissa would lose
+//   half a step of an 8-bit pixel.
 // - Products take two neighbours along the sum at a time, an instruction where there is one (simd::dot). So packed
 //   weights and the fused block's panels hold pairs (`Lane<T>`), where those of float hold one element; the kernels are
 //   one text for both, written in lanes.
@@ -40,6 +41,9 @@ struct Bf16Pair {
 /// What elements of T are computed and summed in.
 template <class T>
 using Wide = std::conditional_t<std::is_same_v<T, Bf16>, float, T>;
+/// Elements that are computed in another type than they are kept in.
+template <class T>
+inline constexpr bool narrow = !std::is_same_v<T, Wide<T>>;
 
 /// What lies in one lane of a kernel's panel: an element, or a pair of them that follow each other in a sum.
 template <class T>

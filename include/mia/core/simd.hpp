@@ -168,6 +168,11 @@ MIA_INLINE PairVec pack(const FloatVec (&v)[2]) {
 MIA_INLINE FloatVec pack(const FloatVec (&v)[1]) { return v[0]; }
 MIA_INLINE DoubleVec pack(const DoubleVec (&v)[1]) { return v[0]; }
 
+#if defined(__AVX512BF16__)
+inline constexpr bool has_pair_dot = true;
+#else
+inline constexpr bool has_pair_dot = false;
+#endif
 /// c + a b per lane; of pairs, c + a[0] b[0] + a[1] b[1] (the instruction takes denormals for zeros).
 MIA_INLINE FloatVec dot(PairVec a, PairVec b, FloatVec c) {
 #if defined(__AVX512BF16__)

@@ -12,8 +12,11 @@
 
 namespace mia {
 
+enum class Precision { fp32, bf16 };  ///< of weights and features (core/bf16.hpp)
+
 struct ModelOptions {
     int threads = 1;
+    Precision precision = Precision::fp32;
     /// as_trained: by the weights' mask predictor, if they have one. off: for official files that hold a mask nobody
     /// trained.
     MaskUse mask = MaskUse::as_trained;
@@ -105,7 +108,7 @@ public:
     /// What was added up, in the order of the computation, last "other": what belongs to no module. Empty when nothing
     /// was kept.
     virtual std::vector<ModuleStatistics> statistics() const { return {}; }
-    /// FLOP/s that the processor can do at most with the model's threads, measured now; 0: not known.
+    /// FLOP/s that the processor can do at most with the model's threads, in its precision, measured now; 0: not known.
     virtual double peak_flops() { return 0; }
 };
 

@@ -12,7 +12,7 @@ namespace mia {
 ///   content of ref at p is found in supp at p + flow(p)
 template <class F, class B>
 concept OpticalFlow = Module<F> &&
-    requires(const F& f, B& backend, View<const typename B::Scalar, 3> frame, View<float, 3> flow) {
+    requires(const F& f, B& backend, View<const Pixel<B>, 3> frame, View<float, 3> flow) {
     { F::least_size } -> std::convertible_to<int>;
     f.forward(backend, frame, frame, flow);
 };
@@ -25,8 +25,7 @@ public:
     static constexpr const char* name =
         Precision == MatchPrecision::pixel ? "block_matching" : "quarter_block_matching";
     static constexpr int least_size = 8;
-    void forward(B& backend, View<const typename B::Scalar, 3> ref, View<const typename B::Scalar, 3> supp,
-                 View<float, 3> flow) const {
+    void forward(B& backend, View<const Pixel<B>, 3> ref, View<const Pixel<B>, 3> supp, View<float, 3> flow) const {
         block_match(backend, ref, supp, flow, Precision);
     }
     template <class Self, class Visit>
@@ -39,8 +38,7 @@ class ZeroFlow {
 public:
     static constexpr const char* name = "zero";
     static constexpr int least_size = 8;
-    void forward(B& backend, View<const typename B::Scalar, 3>, View<const typename B::Scalar, 3>,
-                 View<float, 3> flow) const {
+    void forward(B& backend, View<const Pixel<B>, 3>, View<const Pixel<B>, 3>, View<float, 3> flow) const {
         fill_zero(backend, flow);
     }
     template <class Self, class Visit>
@@ -53,7 +51,7 @@ class GivenFlow {
 public:
     static constexpr const char* name = "given";
     static constexpr int least_size = 8;
-    void forward(B&, View<const typename B::Scalar, 3>, View<const typename B::Scalar, 3>, View<float, 3>) const {
+    void forward(B&, View<const Pixel<B>, 3>, View<const Pixel<B>, 3>, View<float, 3>) const {
         throw Error(
             "GivenFlow: this model computes no flow; call forward(backend, lqs, flows, out) with the clip's flows");
     }

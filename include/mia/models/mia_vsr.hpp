@@ -85,8 +85,8 @@ public:
     struct Stream {
         int steps = 0;  ///< frames so far
         std::array<typename Branch::State, std::size_t(C.directions.count)> state;
-        Tensor<Scalar, 3, B> frame, next_frame;  ///< the last one, and room to change over
-        Tensor<float, 4, B> flows;               ///< of the last steps, in turn
+        Tensor<Pixel<B>, 3, B> frame, next_frame;  ///< the last one, and room to change over
+        Tensor<float, 4, B> flows;                 ///< of the last steps, in turn
         std::array<Tensor<Scalar, 4, B>, std::size_t(C.directions.count)> results;  ///< likewise
     };
 
@@ -94,14 +94,14 @@ public:
     /// ... first + N - 1, neither clamped nor rounded; what only the other frames need is left out. Each clip is on its
     /// own.
     template <class Probe = NoProbe>
-    void forward(B& backend, View<const Scalar, 4> lqs, View<Scalar, 4> out, State& state, Probe&& probe = {},
+    void forward(B& backend, View<const Pixel<B>, 4> lqs, View<Pixel<B>, 4> out, State& state, Probe&& probe = {},
                  int first = 0) const {
         check(lqs, first, out);
         const auto scope = backend.scope();
         const int T = lqs.extent(0), H = std::max(lqs.extent(1), least_size), W = std::max(lqs.extent(2), least_size);
         const auto frames = pad(backend, lqs, H, W);
         const bool padded = frames.data != lqs.data;
-        const auto result = padded ? backend.scratch(out.extent(0), scale * H, scale * W, 3) : out;
+        const auto result = padded ? backend.template scratch<Pixel<B>>(out.extent(0), scale * H, scale * W, 3) : out;
         const int pairs = T - 1;
         const auto backward = backend.template scratch<float>(uses_backward_flow ? pairs : 0, H, W, 2);
         const auto onward = backend.template scratch<float>(uses_forward_flow ? pairs : 0, H, W, 2);
@@ -110,14 +110,14 @@ public:
         if (padded)
             for (int t = 0; t < out.extent(0); ++t) crop_image(backend, result[t], out[t]);
     }
-    void forward(B& backend, View<const Scalar, 4> lqs, View<Scalar, 4> out) const {
+    void forward(B& backend, View<const Pixel<B>, 4> lqs, View<Pixel<B>, 4> out) const {
         State state;
         forward(backend, lqs, out, state);
     }
 
     /// With the flows given; H, W >= 5 (patch alignment's least).
     template <class Probe = NoProbe>
-    void forward(B& backend, View<const Scalar, 4> lqs, const ClipFlows& flows, View<Scalar, 4> out, State& state,
+    void forward(B& backend, View<const Pixel<B>, 4> lqs, const ClipFlows& flows, View<Pixel<B>, 4> out, State& state,
                  Probe&& probe = {}, int first = 0) const {
         check(lqs, first, out);
         check_flow(lqs, flows.backward, uses_backward_flow, "backward");
@@ -128,7 +128,7 @@ public:
     /// The flows that forward() computes. lqs: (T, H, W, 3), H, W >= least_size -> backward, forward: (T - 1, H, W, 2),
     /// each only where some branch uses it (uses_backward_flow, uses_forward_flow).
     template <class Probe = NoProbe>
-    void flows(B& backend, View<const Scalar, 4> lqs, View<float, 4> backward, View<float, 4> forward,
+    void flows(B& backend, View<const Pixel<B>, 4> lqs, View<float, 4> backward, View<float, 4> forward,
                Probe&& probe = {}) const {
         for (int i = 0; i + 1 < lqs.extent(0); ++i) {
             if constexpr (uses_backward_flow) {
@@ -146,9 +146,9 @@ public:
     /// scale W, 3), the same numbers as forward() gives for the whole clip. `stream.steps = 0` begins a new clip; all
     /// frames of one have the same size.
     template <class Probe = NoProbe>
-    void step(B& backend, View<const Scalar, 3> lq, View<Scalar, 3> out, Stream& stream, Probe&& probe = {}) const {
+    void step(B& backend, View<const Pixel<B>, 3> lq, View<Pixel<B>, 3> out, Stream& stream, Probe&& probe = {}) const {
         static_assert(!uses_backward_flow, "MiaVsr: step() is for models without look-ahead; a branch goes backward");
-        const View<const Scalar, 4> clip{lq.data, {1, lq.extent(0), lq.extent(1), lq.extent(2)}};
+        const View<const Pixel<B>, 4> clip{lq.data, {1, lq.extent(0), lq.extent(1), lq.extent(2)}};
         check(clip, 0, {out.data, {1, out.extent(0), out.extent(1), out.extent(2)}});
         const auto scope = backend.scope();
         const int H = std::max(lq.extent(0), least_size), W = std::max(lq.extent(1), least_size);
@@ -161,18 +161,15 @@ public:
 
         stream.next_frame.resize(backend, H, W, 3);
         stream.flows.resize(backend, frames, H, W, 2);
-        const View<const Scalar, 3> frame = stream.next_frame.view();
-        if (H == lq.extent(0) && W == lq.extent(1))
-            copy(backend, rows_of(lq), rows_of(stream.next_frame.view()));
-        else
-            pad_replicate(backend, lq, stream.next_frame.view());
+        const View<const Pixel<B>, 3> frame = stream.next_frame.view();
+        pad_replicate(backend, lq, stream.next_frame.view());
         if (step > 0) {
             const auto flow = stream.flows.view()[place(step)];
-            flow_.forward(backend, frame, View<const Scalar, 3>(stream.frame.view()), flow);
+            flow_.forward(backend, frame, View<const Pixel<B>, 3>(stream.frame.view()), flow);
             probe.flow(step, step - 1, View<const float, 3>(flow));
         }
         const auto first = backend.scratch(H, W, C.embed_dim);
-        conv_first_.forward(backend, frame, first);
+        first_features(backend, frame, first);
         probe.features(-1, step, first);
         View<const Scalar, 3> features = first;
         for (int i = 0; i < C.directions.count; ++i) {
@@ -189,7 +186,7 @@ public:
             features = result;
         }
         const bool padded = H != lq.extent(0) || W != lq.extent(1);
-        const auto whole = padded ? backend.scratch(scale * H, scale * W, 3) : out;
+        const auto whole = padded ? backend.template scratch<Pixel<B>>(scale * H, scale * W, 3) : out;
         upsampler_.forward(backend, features, frame, whole);
         if (padded) crop_image(backend, whole, out);
         probe.result(step, out);
@@ -216,7 +213,7 @@ private:
             return "flow";
     }
 
-    static void check(View<const Scalar, 4> lqs, int first, View<Scalar, 4> out) {
+    static void check(View<const Pixel<B>, 4> lqs, int first, View<Pixel<B>, 4> out) {
         const int T = lqs.extent(0), H = lqs.extent(1), W = lqs.extent(2), N = out.extent(0);
         require(T >= 1 && H >= 1 && W >= 1 && lqs.extent(3) == 3, "MiaVsr: a clip of shape ", shape_text(lqs),
                 " came in; give (frames, height, width, 3), each at least 1, RGB in [0, 1]");
@@ -225,7 +222,7 @@ private:
                 "MiaVsr: the result for frames from ", first, " on has shape ", shape_text(out),
                 "; for this clip give (", T - first, " or fewer, ", scale * H, ", ", scale * W, ", 3)");
     }
-    static void check_flow(View<const Scalar, 4> lqs, View<const float, 4> flow, bool used, const char* name) {
+    static void check_flow(View<const Pixel<B>, 4> lqs, View<const float, 4> flow, bool used, const char* name) {
         if (!used) return;
         require(flow.extent(0) == lqs.extent(0) - 1 && flow.extent(3) == 2 &&
                     (flow.extent(0) == 0 || (flow.extent(1) == lqs.extent(1) && flow.extent(2) == lqs.extent(2))),
@@ -233,15 +230,20 @@ private:
                 lqs.extent(1), ", ", lqs.extent(2), ", 2)");
     }
 
-    static View<const Scalar, 4> pad(B& backend, View<const Scalar, 4> lqs, int H, int W) {
+    static View<const Pixel<B>, 4> pad(B& backend, View<const Pixel<B>, 4> lqs, int H, int W) {
         if (H == lqs.extent(1) && W == lqs.extent(2)) return lqs;
-        const auto padded = backend.scratch(lqs.extent(0), H, W, 3);
+        const auto padded = backend.template scratch<Pixel<B>>(lqs.extent(0), H, W, 3);
         for (int t = 0; t < lqs.extent(0); ++t) pad_replicate(backend, lqs[t], padded[t]);
         return padded;
     }
 
+    void first_features(B& backend, View<const Pixel<B>, 3> frame, View<Scalar, 3> features) const {
+        const auto scope = backend.scope();
+        conv_first_.forward(backend, as_elements<Scalar>(backend, frame), features);
+    }
+
     template <class Probe>
-    void run(B& backend, View<const Scalar, 4> lqs, const ClipFlows& flows, int first, View<Scalar, 4> out,
+    void run(B& backend, View<const Pixel<B>, 4> lqs, const ClipFlows& flows, int first, View<Pixel<B>, 4> out,
              State& state, Probe&& probe) const {
         const auto scope = backend.scope();
         const int T = lqs.extent(0), H = lqs.extent(1), W = lqs.extent(2);
@@ -256,7 +258,7 @@ private:
         // A branch reads one and writes the other.
         auto features = backend.scratch(T, H, W, C.embed_dim), next = backend.scratch(T, H, W, C.embed_dim);
         for (int t = begin; t < end; ++t) {
-            conv_first_.forward(backend, lqs[t], features[t]);
+            first_features(backend, lqs[t], features[t]);
             probe.features(-1, t, features[t]);
         }
         for (int i = 0; i < C.directions.count; ++i) {

@@ -25,12 +25,11 @@ struct NamedModel {
     const char* name;
 };
 
-/// The models that programs have compiled in: the published ones and the small default. Each has a mask, which is off
-/// for weights without one.
+/// The models that programs have compiled in: the published ones, and the small default in both precisions. Each has a
+/// mask, which is off for weights without one.
 inline constexpr std::tuple shipped_models{
-    NamedModel<MiaVsrLite<>>{"mia_vsr_lite"},
-    NamedModel<MiaVsrBase<>>{"mia_vsr_base"},
-    NamedModel<MiaVsrSmall<>>{"mia_vsr_small"},
+    NamedModel<MiaVsrLite<>>{"mia_vsr_lite"}, NamedModel<MiaVsrLite<CpuBf16>>{"mia_vsr_lite_bf16"},
+    NamedModel<MiaVsrBase<>>{"mia_vsr_base"}, NamedModel<MiaVsrSmall<>>{"mia_vsr_small"},
     NamedModel<MiaVsrTiny<>>{"mia_vsr_tiny"},
 };
 
@@ -53,6 +52,9 @@ inline MaskTensors mask_tensors(MaskUse use) {
 /// A model of one type with its weights, backend and memory, as an AnyModel: for a Session or a program.
 template <class M>
 class RunningModel final : public AnyModel {
+    using B = BasicCpu<typename M::Scalar>;
+    using Count = BasicCount<typename M::Scalar>;
+
 public:
     RunningModel(std::string name, const StateDict& file, const ModelOptions& options)
         : name_(std::move(name)),
@@ -156,7 +158,7 @@ private:
     /// Tells the observer, if there is one, and stops the time, if that is asked for.
     class Observed : public NoProbe {
     public:
-        Observed(ModelObserver* to, const Cpu& backend, ModuleClock* clock, std::int64_t all)
+        Observed(ModelObserver* to, const B& backend, ModuleClock* clock, std::int64_t all)
             : observer_(to), cpu_(backend), clock_(clock), macs_(all) {
             if (clock_) clock_->start(cpu_.work());
         }
@@ -211,7 +213,7 @@ private:
         }
 
         ModelObserver* observer_;
-        const Cpu& cpu_;
+        const B& cpu_;
         ModuleClock* clock_;
         std::int64_t macs_;
         int branch_ = 0;
@@ -260,8 +262,8 @@ private:
     }
 
     std::string name_;
-    Cpu cpu_;
-    Network<M> model_;
+    B cpu_;
+    Network<M, B> model_;
     MaskUse mask_;
     float threshold_;
     typename M::State state_;
@@ -276,6 +278,7 @@ namespace detail {
 /// Whether the file's tensors and metadata are those of the model.
 template <class M>
 bool fits(const StateDict& file, const ModelOptions& options) {
+    if (narrow<typename M::Scalar> != (options.precision == Precision::bf16)) return false;
     const MaskUse use = mask_use<M>(file, options);
     if (use == MaskUse::by_hand && M::config.mask.kind == MaskKind::none) return false;
     const auto own = model_metadata<M>();
@@ -346,6 +349,7 @@ std::unique_ptr<AnyModel> open_model(const StateDict& file, const ModelOptions& 
     require(found != nullptr, file.source(), ": none of the models compiled in (", names,
             ") has these tensors; the file looks like ", detail::look_of(file),
             "\nUse a file of one of these models; for one of your own, give open_model a list with its type",
+            options.precision == Precision::bf16 ? ", and one on CpuBf16: precision is bf16" : "",
             options.mask == MaskUse::as_trained
                 ? "; if the file holds a mask that was never trained, switch the mask off."
                 : ".");

@@ -45,7 +45,7 @@ public:
     using Scalar = typename B::Scalar;
 
     /// x: (H, W, 8), flow: (H, W, 2) -> y: (H, W, 2) = network(x) + flow.
-    void forward(B& backend, View<const Scalar, 3> x, View<const Scalar, 3> flow, View<Scalar, 3> y) const {
+    void forward(B& backend, View<const Scalar, 3> x, View<const Pixel<B>, 3> flow, View<Pixel<B>, 3> y) const {
         const auto scope = backend.scope();
         View<const Scalar, 3> features = x;
         int i = 0;
@@ -96,34 +96,36 @@ public:
 
     /// ref, supp: (H, W, 3) -> flow: (H, W, 2). probe(level, flow (Hk, Wk, 2)) sees each level's result.
     template <class LevelProbe>
-    void forward(B& backend, View<const Scalar, 3> ref, View<const Scalar, 3> supp, View<float, 3> flow,
+    void forward(B& backend, View<const Pixel<B>, 3> ref, View<const Pixel<B>, 3> supp, View<float, 3> flow,
                  LevelProbe&& probe) const {
         const auto scope = backend.scope();
         const int H = ref.extent(0), W = ref.extent(1);
         const int height = (H + multiple - 1) / multiple * multiple, width = (W + multiple - 1) / multiple * multiple;
         const Pyramid refs = pyramid(backend, ref, height, width), supps = pyramid(backend, supp, height, width);
-        View<Scalar, 3> coarse{};
+        View<Pixel<B>, 3> coarse{};
         for (int k = 0; k < C.levels; ++k) {
             const int h = refs[std::size_t(k)].extent(0), w = refs[std::size_t(k)].extent(1);
-            const auto up = backend.scratch(h, w, 2);  // the coarser level's flow, twice as long; 0 at the coarsest
+            const auto up = backend.template scratch<Pixel<B>>(
+                h, w, 2);  // the coarser level's flow, twice as long; 0 at the coarsest
             if (k == 0)
                 fill_zero(backend, up);
             else
                 resize_bilinear(backend, coarse, Corners::aligned, up, {2, 2});
-            const auto warped = backend.scratch(h, w, 3), x = backend.scratch(h, w, 8);
-            flow_warp(backend, supps[std::size_t(k)], as_float(backend, up), Padding::border, warped);
+            const auto warped = backend.template scratch<Pixel<B>>(h, w, 3);
+            const auto x = backend.scratch(h, w, 8);
+            flow_warp(backend, supps[std::size_t(k)], as_elements<float>(backend, up), Padding::border, warped);
             concat_channels(backend, rows_of(refs[std::size_t(k)]), rows_of(warped), rows_of(up), rows_of(x));
-            const auto fine = backend.scratch(h, w, 2);
+            const auto fine = backend.template scratch<Pixel<B>>(h, w, 2);
             levels_[std::size_t(k)].forward(backend, x, up, fine);
-            probe(k, View<const Scalar, 3>(fine));
+            probe(k, View<const Pixel<B>, 3>(fine));
             coarse = fine;
         }
-        const auto resized = backend.scratch(H, W, 2);
+        const auto resized = backend.template scratch<Pixel<B>>(H, W, 2);
         resize_bilinear(backend, coarse, Corners::apart, resized, {float(W) / float(width), float(H) / float(height)});
         convert(backend, rows_of(resized), rows_of(flow));
     }
-    void forward(B& backend, View<const Scalar, 3> ref, View<const Scalar, 3> supp, View<float, 3> flow) const {
-        forward(backend, ref, supp, flow, [](int, View<const Scalar, 3>) {});
+    void forward(B& backend, View<const Pixel<B>, 3> ref, View<const Pixel<B>, 3> supp, View<float, 3> flow) const {
+        forward(backend, ref, supp, flow, [](int, View<const Pixel<B>, 3>) {});
     }
 
     /// What a weight file says of a network of its own.
@@ -154,32 +156,22 @@ public:
     }
 
 private:
-    using Pyramid = std::array<View<const Scalar, 3>, std::size_t(C.levels)>;  // coarsest first
+    using Pyramid = std::array<View<const Pixel<B>, 3>, std::size_t(C.levels)>;  // coarsest first
 
     /// The frame resized to (height, width), normalised, and halved level by level.
-    Pyramid pyramid(B& backend, View<const Scalar, 3> frame, int height, int width) const {
+    Pyramid pyramid(B& backend, View<const Pixel<B>, 3> frame, int height, int width) const {
         Pyramid levels;
-        const auto finest = backend.scratch(height, width, 3);
+        const auto finest = backend.template scratch<Pixel<B>>(height, width, 3);
         resize_bilinear(backend, frame, Corners::apart, finest);
         normalize_channels(backend, rows_of(finest), mean_.view().reshape(3), std_.view().reshape(3), rows_of(finest));
         levels[std::size_t(C.levels - 1)] = finest;
         for (int k = C.levels - 2; k >= 0; --k) {
             const auto& finer = levels[std::size_t(k + 1)];
-            const auto level = backend.scratch(finer.extent(0) / 2, finer.extent(1) / 2, 3);
+            const auto level = backend.template scratch<Pixel<B>>(finer.extent(0) / 2, finer.extent(1) / 2, 3);
             avg_pool2d(backend, finer, 2, level);
             levels[std::size_t(k)] = level;
         }
         return levels;
-    }
-
-    static View<const float, 3> as_float(B& backend, View<Scalar, 3> flow) {
-        if constexpr (std::is_same_v<Scalar, float>) {
-            return flow;
-        } else {
-            const auto converted = backend.template scratch<float>(flow.extent(0), flow.extent(1), flow.extent(2));
-            convert(backend, rows_of(flow), rows_of(converted));
-            return converted;
-        }
     }
 
     std::array<SpyNetLevel<C, B>, std::size_t(C.levels)> levels_;

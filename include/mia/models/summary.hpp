@@ -131,8 +131,8 @@ Summary summary(int height, int width, int frames = 5) {
         by_path[path] = {path, {}, parameter_count(inner), 0};
     });
     const auto run = [&](C& count, int T) {
-        const auto lqs = count.scratch(T, height, width, 3),
-                   out = count.scratch(T, M::scale * height, M::scale * width, 3);
+        const auto lqs = count.template scratch<Pixel<C>>(T, height, width, 3),
+                   out = count.template scratch<Pixel<C>>(T, M::scale * height, M::scale * width, 3);
         typename OnCount::State state;
         model->forward(count, lqs, out, state);
     };

@@ -15,9 +15,9 @@ struct UpsamplerConfig {
 /// From features to a frame. A user's own type plugs in by meeting this:
 ///   forward(backend, features (H, W, C), frame (H, W, 3), out (scale H, scale W, 3)); the frame is part of the result
 template <class U, class B>
-concept Upsampler = Module<U> &&
-    requires(const U& u, B& backend, View<const typename B::Scalar, 3> in, View<typename B::Scalar, 3> out) {
-    u.forward(backend, in, in, out);
+concept Upsampler = Module<U> && requires(const U& u, B& backend, View<const typename B::Scalar, 3> features,
+                                          View<const Pixel<B>, 3> frame, View<Pixel<B>, 3> out) {
+    u.forward(backend, features, frame, out);
 };
 
 /// Pixel shuffles by 2 (for x4 two of them; x2 and x3 one), convolutions at the full size, plus the frame, bilinear.
@@ -35,7 +35,8 @@ public:
     static constexpr const char* name = "two_step";
     static constexpr UpsamplerConfig config = C;
 
-    void forward(B& backend, View<const Scalar, 3> features, View<const Scalar, 3> frame, View<Scalar, 3> out) const {
+    void forward(B& backend, View<const Scalar, 3> features, View<const Pixel<B>, 3> frame,
+                 View<Pixel<B>, 3> out) const {
         const auto scope = backend.scope();
         const int H = features.extent(0), W = features.extent(1);
         const auto x = backend.scratch(H, W, M);
@@ -50,7 +51,7 @@ public:
         }
         const auto y = backend.scratch(C.scale * H, C.scale * W, hr);
         conv_hr_.forward(backend, full, y, Activation::leaky_relu);
-        const auto base = backend.scratch(C.scale * H, C.scale * W, 3);
+        const auto base = backend.template scratch<Pixel<B>>(C.scale * H, C.scale * W, 3);
         resize_bilinear(backend, frame, Corners::apart, base);
         conv_last_.forward(backend, y, out, Activation::none, base);
     }
@@ -84,12 +85,13 @@ public:
     static constexpr const char* name = "one_step";
     static constexpr UpsamplerConfig config = C;
 
-    void forward(B& backend, View<const Scalar, 3> features, View<const Scalar, 3> frame, View<Scalar, 3> out) const {
+    void forward(B& backend, View<const Scalar, 3> features, View<const Pixel<B>, 3> frame,
+                 View<Pixel<B>, 3> out) const {
         const auto scope = backend.scope();
         const int H = features.extent(0), W = features.extent(1);
         const auto x = backend.scratch(H, W, C.mid_channels);
         conv_before_upsample_.forward(backend, features, x, Activation::leaky_relu);
-        const auto base = backend.scratch(C.scale * H, C.scale * W, 3);
+        const auto base = backend.template scratch<Pixel<B>>(C.scale * H, C.scale * W, 3);
         resize_bilinear(backend, frame, Corners::apart, base);
         upconv1_.forward_shuffled(backend, x, C.scale, out, Activation::none, base);
     }

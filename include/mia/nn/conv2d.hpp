@@ -23,9 +23,14 @@ public:
     using Scalar = typename B::Scalar;
     static constexpr Conv2dConfig config = C;
 
-    /// x: (H, W, in) -> y: (H, W, out) = activation(conv(x) + bias) + residual.
+    /// x: (H, W, in) -> y: (H, W, out) = activation(conv(x) + bias) + residual; y and residual features or, both,
+    /// frames.
     void forward(B& backend, View<const Scalar, 3> x, View<Scalar, 3> y, Activation activation = Activation::none,
                  View<const Scalar, 3> residual = {}) const {
+        conv2d(backend, x, packed_, y, activation, residual);
+    }
+    void forward(B& backend, View<const Scalar, 3> x, View<Pixel<B>, 3> y, Activation activation = Activation::none,
+                 View<const Pixel<B>, 3> residual = {}) const requires(narrow<Scalar>) {
         conv2d(backend, x, packed_, y, activation, residual);
     }
 
@@ -33,6 +38,11 @@ public:
     /// activation(shuffled (conv(x) + bias)) + residual.
     void forward_shuffled(B& backend, View<const Scalar, 3> x, int factor, View<Scalar, 3> y,
                           Activation activation = Activation::none, View<const Scalar, 3> residual = {}) const {
+        conv2d_shuffle(backend, x, packed_, factor, y, activation, residual);
+    }
+    void forward_shuffled(B& backend, View<const Scalar, 3> x, int factor, View<Pixel<B>, 3> y,
+                          Activation activation = Activation::none, View<const Pixel<B>, 3> residual = {}) const
+        requires(narrow<Scalar>) {
         conv2d_shuffle(backend, x, packed_, factor, y, activation, residual);
     }
 

@@ -32,22 +32,23 @@ inline namespace MIA_INSTRUCTIONS {  // see mia/kernels.cpp
 
 /// y[m, n] = activation(bias[n] + sum_k A[m, k] weight[n, k]) + residual[m, n]. A's row m begins at a + m * a_stride
 /// and consists of `segments` runs of `run` neighbours, `segment_stride` apart: one run for a linear map, one per
-/// kernel row for a convolution, whose taps along x lie side by side in a channels-last image.
-template <class T>
+/// kernel row for a convolution, whose taps along x lie side by side in a channels-last image. Y: T, or Wide<T> for a
+/// result that is not to be rounded.
+template <class T, class Y = T>
 struct RowsProduct {
     const PackedWeights<T>& weights;
     const T* a;
     std::ptrdiff_t a_stride;
     int segments, run;
     std::ptrdiff_t segment_stride;
-    T* y;
+    Y* y;
     std::ptrdiff_t y_stride;
     Activation activation = Activation::none;
-    const T* residual = nullptr;  ///< rows as far apart as those of y; may be y
+    const Y* residual = nullptr;  ///< rows as far apart as those of y; may be y
 };
 
-template <class T, int Rows, int Vectors>
-void product_tile(const RowsProduct<T>& p, int m, int panel) {
+template <int Rows, int Vectors, class T, class Y>
+void product_tile(const RowsProduct<T, Y>& p, int m, int panel) {
     using namespace simd;
     using V = Vec<T>;
     const auto& layout = p.weights.layout;
@@ -71,8 +72,8 @@ void product_tile(const RowsProduct<T>& p, int m, int panel) {
     }
     const int n0 = panel * layout.width, last = layout.N - n0 - (Vectors - 1) * lanes<T>;  // lanes of the last vector
     const std::ptrdiff_t y_stride = p.y_stride;  // a copy: stores to y might alias p
-    T* y = p.y + m * y_stride + n0;
-    const T* residual = p.residual ? p.residual + m * y_stride + n0 : nullptr;
+    Y* y = p.y + m * y_stride + n0;
+    const Y* residual = p.residual ? p.residual + m * y_stride + n0 : nullptr;
     const auto write = [&](auto finish) MIA_INLINE_LAMBDA {
 #pragma GCC unroll 12
         for (int i = 0; i < Rows; ++i) {
@@ -105,16 +106,16 @@ void product_tile(const RowsProduct<T>& p, int m, int panel) {
 }
 
 /// Rows [0, M) of the product.
-template <class T>
-void product_rows(const RowsProduct<T>& p, int M) {
+template <class T, class Y = T>
+void product_rows(const RowsProduct<T, Y>& p, int M) {
     using namespace simd;
     const auto& layout = p.weights.layout;
     for (int panel = 0; panel < layout.panels(); ++panel) {
         const int vectors = layout.vectors(panel);
         each_tile(M, max_tile_rows(vectors), [&](int m, int rows) {
             with_rows<most_tile_rows>(rows, [&]<int Rows>() {
-                if (vectors == 1) return product_tile<T, Rows, 1>(p, m, panel);
-                if constexpr (Rows <= max_tile_rows(2)) product_tile<T, Rows, 2>(p, m, panel);
+                if (vectors == 1) return product_tile<Rows, 1>(p, m, panel);
+                if constexpr (Rows <= max_tile_rows(2)) product_tile<Rows, 2>(p, m, panel);
             });
         });
     }
@@ -123,6 +124,8 @@ void product_rows(const RowsProduct<T>& p, int M) {
 #ifdef MIA_COMPILED_KERNELS
 extern template void product_rows(const RowsProduct<float>&, int);
 extern template void product_rows(const RowsProduct<double>&, int);
+extern template void product_rows(const RowsProduct<Bf16>&, int);
+extern template void product_rows(const RowsProduct<Bf16, float>&, int);
 #endif
 
 }  // namespace MIA_INSTRUCTIONS

@@ -5,7 +5,7 @@
 namespace mia {
 
 template <class T>
-void avg_pool2d(BasicCpu<T>& cpu, In<T, 3> x, int kernel_size, Out<T, 3> y) {
+void avg_pool2d(BasicCpu<T>& cpu, In<Wide<T>, 3> x, int kernel_size, Out<Wide<T>, 3> y) {
     const int k = kernel_size, W = x.extent(1), C = x.extent(2), to_H = y.extent(0), to_W = y.extent(1);
     require(k >= 1 && to_H == x.extent(0) / k && to_W == W / k && C == y.extent(2), "avg_pool2d: x ", shape_text(x),
             " does not become y ", shape_text(y), " by a window of ", k);
@@ -16,7 +16,7 @@ void avg_pool2d(BasicCpu<T>& cpu, In<T, 3> x, int kernel_size, Out<T, 3> y) {
                     Wide<T> sum = 0;
                     for (int u = 0; u < k; ++u)
                         for (int v = 0; v < k; ++v) sum += x.data[((i * k + u) * W + j * k + v) * C + c];
-                    y.data[(i * to_W + j) * C + c] = T(sum / Wide<T>(k * k));
+                    y.data[(i * to_W + j) * C + c] = sum / Wide<T>(k * k);
                 }
     });
 }

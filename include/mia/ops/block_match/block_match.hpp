@@ -20,7 +20,7 @@ namespace mia {
 enum class MatchPrecision { pixel, quarter };
 
 template <class T>
-void block_match(BasicCount<T>& count, In<T, 3>, In<T, 3>, View<float, 3> flow,
+void block_match(BasicCount<T>& count, In<Wide<T>, 3>, In<Wide<T>, 3>, View<float, 3> flow,
                  MatchPrecision = MatchPrecision::pixel) {
     const auto scope = count.scope();
     count.template scratch<std::uint8_t>(2, flow.extent(0) + 40, flow.extent(1) + 40);

@@ -16,7 +16,7 @@ inline constexpr int match_patch = 8, match_margin = 4, match_square = 16, match
 inline constexpr int match_border = match_margin + match_range;
 
 template <class T>
-void padded_luma(BasicCpu<T>& cpu, In<T, 3> frame, View<std::uint8_t, 2> luma) {
+void padded_luma(BasicCpu<T>& cpu, In<Wide<T>, 3> frame, View<std::uint8_t, 2> luma) {
     const int H = frame.extent(0), W = frame.extent(1);
     cpu.parallel_for(luma.extent(0), 8, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
         for (std::ptrdiff_t i = begin; i < end; ++i)
@@ -50,7 +50,7 @@ inline int quarters(int before, int here, int after) {
 }  // namespace detail
 
 template <class T>
-void block_match(BasicCpu<T>& cpu, In<T, 3> ref, In<T, 3> supp, View<float, 3> flow,
+void block_match(BasicCpu<T>& cpu, In<Wide<T>, 3> ref, In<Wide<T>, 3> supp, View<float, 3> flow,
                  MatchPrecision precision = MatchPrecision::pixel) {
     using namespace detail;
     const int H = ref.extent(0), W = ref.extent(1);

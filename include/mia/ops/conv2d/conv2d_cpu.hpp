@@ -61,21 +61,22 @@ public:
     }
 
     /// The pixels (row, first) ... (row, first + count - 1) -> y: (count, O), neighbours.
-    void run(std::ptrdiff_t row, int first, int count, T* y, Activation activation = Activation::none,
-             const T* residual = nullptr) const {
+    template <class Y>
+    void run(std::ptrdiff_t row, int first, int count, Y* y, Activation activation = Activation::none,
+             const Y* residual = nullptr) const {
         const int I = weights_.in_channels, k = weights_.kernel_size;
         const std::ptrdiff_t padded_row = std::ptrdiff_t(padded_.extent(1)) * I;
-        product_rows<T>({.weights = weights_,
-                         .a = padded_.data + row * padded_row + std::ptrdiff_t(first) * I,
-                         .a_stride = I,
-                         .segments = k,
-                         .run = k * I,
-                         .segment_stride = padded_row,
-                         .y = y,
-                         .y_stride = weights_.layout.N,
-                         .activation = activation,
-                         .residual = residual},
-                        count);
+        product_rows<T, Y>({.weights = weights_,
+                            .a = padded_.data + row * padded_row + std::ptrdiff_t(first) * I,
+                            .a_stride = I,
+                            .segments = k,
+                            .run = k * I,
+                            .segment_stride = padded_row,
+                            .y = y,
+                            .y_stride = weights_.layout.N,
+                            .activation = activation,
+                            .residual = residual},
+                           count);
     }
 
 private:
@@ -83,11 +84,9 @@ private:
     View<T, 3> padded_;
 };
 
-}  // namespace detail
-
-template <class T>
-void conv2d(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights, Out<T, 3> y,
-            Activation activation = Activation::none, In<T, 3> residual = {}) {
+template <class T, class Y>
+void convolve(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights, View<Y, 3> y,
+              Activation activation, View<const Y, 3> residual) {
     const int H = x.extent(0), W = x.extent(1), I = weights.in_channels, O = weights.layout.N;
     require(!weights.ready || (x.extent(2) == I && y.extent(2) == O && y.extent(0) == H && y.extent(1) == W),
             "conv2d: x ", shape_text(x), " and y ", shape_text(y), " do not fit a convolution of ", I, " to ", O,
@@ -95,12 +94,26 @@ void conv2d(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weigh
     require(activation != Activation::gelu || !residual.data,
             "conv2d: gelu with a residual is not offered; add it afterwards");
     const auto scope = cpu.scope();
-    const detail::RowConvolution<T> convolution(cpu, "conv2d", x, weights);
+    const RowConvolution<T> convolution(cpu, "conv2d", x, weights);
     cpu.parallel_for(H, 1, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
         for (std::ptrdiff_t row = begin; row < end; ++row)
             convolution.run(row, 0, W, y.data + row * W * O, activation,
                             residual.data ? residual.data + row * W * O : nullptr);
     });
+}
+
+}  // namespace detail
+
+template <class T>
+void conv2d(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights, Out<T, 3> y,
+            Activation activation = Activation::none, In<T, 3> residual = {}) {
+    detail::convolve<T, T>(cpu, x, weights, y, activation, residual);
+}
+template <class T>
+requires(narrow<T>) void conv2d(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights,
+                                Out<Wide<T>, 3> y, Activation activation = Activation::none,
+                                In<Wide<T>, 3> residual = {}) {
+    detail::convolve<T, Wide<T>>(cpu, x, weights, y, activation, residual);
 }
 
 }  // namespace mia

@@ -3,7 +3,8 @@
 #include "mia/ops/pixel_shuffle/pixel_shuffle.hpp"
 
 // Contract. conv2d and pixel_shuffle as one: y = activation(shuffled (weight * x + bias)) + residual
-//   x: (H, W, I); the convolution's output channels: r^2 K; y, residual: (r H, r W, K), residual may be empty.
+//   x: (H, W, I); the convolution's output channels: r^2 K; y, residual: (r H, r W, K), residual may be empty;
+//   both may be Wide as those of conv2d, the convolution's result is rounded.
 //   y must not overlap x. For any backend the composition below; Cpu has its own, without the wide image between.
 
 namespace mia {
@@ -21,6 +22,11 @@ void conv2d_shuffle(B& backend, View<const typename B::Scalar, 3> x, const Packe
 template <class T>
 void conv2d_shuffle(BasicCount<T>& count, In<T, 3> x, const PackedConv2d<BasicCount<T>>& weights, int, Out<T, 3> y,
                     Activation = Activation::none, In<T, 3> = {}) {
+    conv2d(count, x, weights, y);
+}
+template <class T>
+requires(narrow<T>) void conv2d_shuffle(BasicCount<T>& count, In<T, 3> x, const PackedConv2d<BasicCount<T>>& weights,
+                                        int, Out<Wide<T>, 3> y, Activation = Activation::none, In<Wide<T>, 3> = {}) {
     conv2d(count, x, weights, y);
 }
 

@@ -4,20 +4,21 @@
 
 namespace mia {
 
+namespace detail {
 /// Some pixels of a row at a time: what the convolution makes of them lies in L2 until it is shuffled, so that the
 /// image of r^2 times as many pixels is written once and the wide one is never in memory.
-template <class T>
-void conv2d_shuffle(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights, int factor, Out<T, 3> y,
-                    Activation activation = Activation::none, In<T, 3> residual = {}) {
+template <class T, class Y>
+void convolve_shuffled(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights, int factor, View<Y, 3> y,
+                       Activation activation, View<const Y, 3> residual) {
     const int H = x.extent(0), W = x.extent(1), O = weights.layout.N, r = factor, K = y.extent(2);
     require(!weights.ready || (r >= 1 && O == r * r * K && y.extent(0) == r * H && y.extent(1) == r * W),
             "conv2d_shuffle: ", O, " channels of ", shape_text(x), " do not become y ", shape_text(y),
             " by a factor of ", r);
     require(activation != Activation::gelu, "conv2d_shuffle: gelu is not offered here; use conv2d and activate");
     const auto slope = Wide<T>(negative_slope(activation));
-    const auto shuffle_row = detail::row_shuffle<T>(r, K);
+    const auto shuffle_row = row_shuffle<T, Y>(r, K);
     const auto scope = cpu.scope();
-    const detail::RowConvolution<T> convolution(cpu, "conv2d_shuffle", x, weights);
+    const RowConvolution<T> convolution(cpu, "conv2d_shuffle", x, weights);
     const int piece = std::min(W, 96);
     const std::size_t bytes = std::size_t(piece) * O * sizeof(T);
     cpu.reserve_worker_scratch(bytes);
@@ -34,6 +35,19 @@ void conv2d_shuffle(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>
                 }
             }
     });
+}
+}  // namespace detail
+
+template <class T>
+void conv2d_shuffle(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights, int factor, Out<T, 3> y,
+                    Activation activation = Activation::none, In<T, 3> residual = {}) {
+    detail::convolve_shuffled<T, T>(cpu, x, weights, factor, y, activation, residual);
+}
+template <class T>
+requires(narrow<T>) void conv2d_shuffle(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights,
+                                        int factor, Out<Wide<T>, 3> y, Activation activation = Activation::none,
+                                        In<Wide<T>, 3> residual = {}) {
+    detail::convolve_shuffled<T, Wide<T>>(cpu, x, weights, factor, y, activation, residual);
 }
 
 }  // namespace mia

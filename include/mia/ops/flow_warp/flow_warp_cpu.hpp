@@ -23,17 +23,29 @@ void flow_warp(BasicCpu<T>& cpu, In<U, 3> x, View<const float, 3> flow, Padding 
                 }
                 const float x0 = std::floor(ux), y0 = std::floor(uy);
                 const float wx[] = {x0 + 1 - ux, ux - x0}, wy[] = {y0 + 1 - uy, uy - y0};
-                U* out = y.data + (i * W + j) * C;
-                std::fill(out, out + C, U(0));
+                const U* taps[4];
+                Wide<U> weights[4];
+                int count = 0;
                 for (int a = 0; a < 2; ++a)
                     for (int b = 0; b < 2; ++b) {
                         const float row = y0 + float(a),
                                     column = x0 + float(b);  // compared as floats: they may be huge
                         if (!(row >= 0 && row <= float(H - 1) && column >= 0 && column <= float(W - 1))) continue;
-                        const auto weight = Wide<U>(wx[b] * wy[a]);
-                        const U* in = x.data + (std::ptrdiff_t(row) * W + std::ptrdiff_t(column)) * C;
-                        for (int c = 0; c < C; ++c) out[c] = U(out[c] + weight * in[c]);
+                        weights[count] = Wide<U>(wx[b] * wy[a]);
+                        taps[count++] = x.data + (std::ptrdiff_t(row) * W + std::ptrdiff_t(column)) * C;
                     }
+                U* out = y.data + (i * W + j) * C;
+                if constexpr (narrow<U>) {  // rounded once
+                    for (int c = 0; c < C; ++c) {
+                        Wide<U> sum = 0;
+                        for (int n = 0; n < count; ++n) sum += weights[n] * taps[n][c];
+                        out[c] = U(sum);
+                    }
+                } else {
+                    std::fill(out, out + C, U(0));
+                    for (int n = 0; n < count; ++n)
+                        for (int c = 0; c < C; ++c) out[c] += weights[n] * taps[n][c];
+                }
             }
     });
 }

@@ -433,6 +433,7 @@ extern template int BlockWorker<float>::run(int, const float*, const float*, Reu
                                             std::uint8_t*);
 extern template int BlockWorker<double>::run(int, const double*, const double*, Reuse, double*, double*, double*,
                                              std::uint8_t*);
+extern template int BlockWorker<Bf16>::run(int, const Bf16*, const Bf16*, Reuse, Bf16*, Bf16*, Bf16*, std::uint8_t*);
 #endif
 
 /// One object a thread for the length of a call, with that thread's scratch; the objects themselves lie in the scratch

@@ -8,8 +8,8 @@ namespace detail {
 
 /// One output row, a = row mod r: activation by `slope`, plus `rest` if there is one. With R > 0 and Channels > 0 these
 /// are r and K, known to the compiler.
-template <int R, int Channels, class T>
-void shuffle_row(const T* in, int W, int r, int K, int a, Wide<T> slope, const T* rest, T* out) {
+template <int R, int Channels, class T, class Y>
+void shuffle_row(const T* in, int W, int r, int K, int a, Wide<T> slope, const Y* rest, Y* out) {
     if constexpr (R > 0) r = R;
     if constexpr (Channels > 0) K = Channels;
     in += a * r;
@@ -17,16 +17,16 @@ void shuffle_row(const T* in, int W, int r, int K, int a, Wide<T> slope, const T
         for (int b = 0; b < r; ++b)
             for (int k = 0; k < K; ++k) {
                 const Wide<T> v = in[k * r * r + b];
-                *out++ = T(std::max(v, v * slope) + (rest ? Wide<T>(*rest++) : Wide<T>(0)));
+                *out++ = Y(std::max(v, v * slope) + (rest ? Wide<T>(*rest++) : Wide<T>(0)));
             }
 }
 
 /// The function above for a factor and a number of channels.
-template <class T>
+template <class T, class Y = T>
 auto row_shuffle(int r, int K) {
-    if (r == 4 && K == 3) return shuffle_row<4, 3, T>;
-    if (r == 2 && K == 64) return shuffle_row<2, 64, T>;
-    return shuffle_row<0, 0, T>;
+    if (r == 4 && K == 3) return shuffle_row<4, 3, T, Y>;
+    if (r == 2 && K == 64) return shuffle_row<2, 64, T, Y>;
+    return shuffle_row<0, 0, T, Y>;
 }
 
 }  // namespace detail

@@ -8,7 +8,7 @@
 //   corners aligned:  s = (in - 1) / (out - 1) * dst            (0 when out = 1)
 //   i0 = floor(s), i1 = min(i0 + 1, in - 1), l1 = s - i0, l0 = 1 - l1
 //   y[y, x, c] = factor[c] * (l0y (l0x p00 + l1x p01) + l1y (l0x p10 + l1x p11))
-//   x: (H, W, C); y: (H', W', C), not overlapping x.
+//   x: (H, W, C); y: (H', W', C), not overlapping x. Frames and flows: Wide<T>.
 
 namespace mia {
 
@@ -18,7 +18,7 @@ struct ChannelFactors {
 };
 
 template <class T>
-void resize_bilinear(BasicCount<T>& count, In<T, 3>, Corners, Out<T, 3> y, ChannelFactors = {}) {
+void resize_bilinear(BasicCount<T>& count, In<Wide<T>, 3>, Corners, Out<Wide<T>, 3> y, ChannelFactors = {}) {
     count.record({"resize_bilinear"}, y);
 }
 

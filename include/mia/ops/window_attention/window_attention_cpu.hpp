@@ -184,6 +184,8 @@ extern template void AttentionPanel<float, KvOrder::tokens_first>::run() const;
 extern template void AttentionPanel<float, KvOrder::channels_first>::run() const;
 extern template void AttentionPanel<double, KvOrder::tokens_first>::run() const;
 extern template void AttentionPanel<double, KvOrder::channels_first>::run() const;
+extern template void AttentionPanel<Bf16, KvOrder::tokens_first>::run() const;
+extern template void AttentionPanel<Bf16, KvOrder::channels_first>::run() const;
 #endif
 
 /// to[k * width + i] += -100 where key k and query i lie in different regions.
