@@ -9,8 +9,8 @@ namespace {
 using namespace mia;
 using namespace mia::bench;
 
-template <class Model>
-void run(benchmark::State& state, Cpu& cpu, int frames, int warm_up) {
+template <class Model, class B>
+void run(benchmark::State& state, B& cpu, int frames, int warm_up) {
     const auto model = random_network<Model>(cpu, MaskRule::keep_all);
     const auto clip = random_tensor({frames, height, width, 3}, 0, 1);
     Tensor<float, 4> out(frames, Model::scale * height, Model::scale * width, 3);
@@ -27,7 +27,14 @@ void add(const std::string& name, int frames, int warm_up) {
         add_case("mia_vsr/" + name, threads,
                  [=](benchmark::State& state, Cpu& cpu) { run<Model>(state, cpu, frames, warm_up); });
 }
-[[maybe_unused]] const bool added =
-    (add<MiaVsrLite<>>("lite", 3, 2), add<MiaVsrTiny<>>("tiny", 2, 0), add<MiaVsrBase<>>("base", 2, 0), true);
+void add_lite_bf16() {
+    for (const int threads : {1, 2})
+        add_case("mia_vsr/lite_bf16", threads, [](benchmark::State& state, Cpu& cpu) {
+            CpuBf16 bf16(cpu.threads());
+            run<MiaVsrLite<CpuBf16>>(state, bf16, 3, 2);
+        });
+}
+[[maybe_unused]] const bool added = (add<MiaVsrLite<>>("lite", 3, 2), add_lite_bf16(), add<MiaVsrTiny<>>("tiny", 2, 0),
+                                     add<MiaVsrBase<>>("base", 2, 0), true);
 
 }  // namespace

@@ -9,20 +9,20 @@ namespace {
 using namespace mia;
 using namespace mia::bench;
 
-template <AttentionConfig C>
-void run(benchmark::State& state, Cpu& cpu, Shift shift, MaskShape shape, double share) {
+template <AttentionConfig C, class T>
+void run(benchmark::State& state, BasicCpu<T>& cpu, Shift shift, MaskShape shape, double share) {
     constexpr BlockConfig config{.attention = C};
-    using Block = MaskedBlock<config, Cpu, InterFrameAttention>;
+    using Block = MaskedBlock<config, BasicCpu<T>, InterFrameAttention>;
     const auto block = random_network<Block>(cpu);
     const auto mask = make_mask(shape, share);
-    const auto cond = random_tensor({2, height, width, C.embed_dim});
-    Tensor<float, 4> frames[] = {random_tensor({1, height, width, C.embed_dim}, -normed, normed, 8),
-                                 random_tensor({1, height, width, C.embed_dim}, -normed, normed, 9)};
+    const auto cond = random_tensor<T>({2, height, width, C.embed_dim});
+    Tensor<T, 4> frames[] = {random_tensor<T>({1, height, width, C.embed_dim}, -normed, normed, 8),
+                             random_tensor<T>({1, height, width, C.embed_dim}, -normed, normed, 9)};
     for (int p = 0; p < pixels; ++p)
         if (!mask.view().data[p])
             std::copy_n(frames[0].data() + std::ptrdiff_t(p) * C.embed_dim, C.embed_dim,
                         frames[1].data() + std::ptrdiff_t(p) * C.embed_dim);
-    Tensor<float, 4> y(1, height, width, C.embed_dim);
+    Tensor<T, 4> y(1, height, width, C.embed_dim);
     typename Block::State kept;
     block->forward(cpu, shift, frames[1], cond, Reuse::start, kept, y);
 
@@ -50,6 +50,14 @@ void add(const std::string& model) {
         add_case(name + share + "/clustered", {1, 2}, of(Shift::none, MaskShape::clustered, std::stod(share)));
     }
     add_case(name + "0", 1, of(Shift::none, MaskShape::scattered, 0));
+    const auto in_bf16 = [](double share) {
+        return [=](benchmark::State& state, Cpu& cpu) {
+            CpuBf16 bf16(cpu.threads());
+            run<C>(state, bf16, Shift::none, MaskShape::clustered, share);
+        };
+    };
+    add_case("iia_block/" + model + "_bf16/keep:1", {1, 2}, in_bf16(1));
+    add_case("iia_block/" + model + "_bf16/keep:0.5/clustered", 1, in_bf16(0.5));
 }
 [[maybe_unused]] const bool added = (add<base>("base"), add<lite>("lite"), true);
 

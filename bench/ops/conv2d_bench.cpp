@@ -16,12 +16,13 @@ struct Shape {
     Cost cost() const { return {.macs = double(conv_macs(in, out, kernel_size, std::int64_t(height) * width))}; }
 };
 
-void run_conv(benchmark::State& state, Cpu& cpu, Shape s) {
-    const auto x = random_tensor({s.height, s.width, s.in});
-    const auto weight = random_tensor({s.out, s.in, s.kernel_size, s.kernel_size}, -0.05f, 0.05f);
-    const auto bias = random_tensor({s.out});
-    Tensor<float, 3> y(s.height, s.width, s.out);
-    PackedConv2d<Cpu> packed;
+template <class T>
+void run_conv(benchmark::State& state, BasicCpu<T>& cpu, Shape s) {
+    const auto x = random_tensor<T>({s.height, s.width, s.in});
+    const auto weight = random_tensor<T>({s.out, s.in, s.kernel_size, s.kernel_size}, -0.05f, 0.05f);
+    const auto bias = random_tensor<T>({s.out});
+    Tensor<T, 3> y(s.height, s.width, s.out);
+    PackedConv2d<BasicCpu<T>> packed;
     pack_conv2d(cpu, weight.view(), bias.view(), packed);
     measure(state, cpu, s.cost(), [&] { conv2d(cpu, x.view(), packed, y.view()); });
 }
@@ -67,6 +68,11 @@ void add_shape(const std::string& name, Shape shape, std::initializer_list<int> 
     add_shape("conv3x3/base_up", {height, width, 64, 256, 3}, {1});
     add_shape("conv3x3/hr", {4 * height, 4 * width, 64, 64, 3}, {1, 2});
     add_shape("conv3x3/hr_last", {4 * height, 4 * width, 64, 3, 3}, {1});
+    for (const auto& [name, channels] : {std::pair{"conv3x3/base_bf16", 120}, std::pair{"conv3x3/lite_bf16", 32}})
+        add_case(name, {1, 2}, [channels = channels](benchmark::State& state, Cpu& cpu) {
+            CpuBf16 bf16(cpu.threads());
+            run_conv(state, bf16, {height, width, channels, channels, 3});
+        });
     constexpr int spynet[] = {8, 32, 64, 32, 16, 2};
     for (int i = 0; i < 5; ++i)
         add_shape("conv7x7/" + std::to_string(spynet[i]) + "_to_" + std::to_string(spynet[i + 1]),

@@ -32,15 +32,13 @@ private:
 inline constexpr float normed = 1.7320508f;
 
 /// A tensor of random numbers: features of variance 1, or with (0, 1) a picture.
-template <int Rank>
-Tensor<float, Rank> random_tensor(const int (&extents)[Rank], float low = -normed, float high = normed,
-                                  std::uint32_t seed = 7) {
-    Tensor<float, Rank> t = [&]<std::size_t... I>(std::index_sequence<I...>) {
-        return Tensor<float, Rank>(extents[I]...);
-    }
+template <class T = float, int Rank>
+Tensor<T, Rank> random_tensor(const int (&extents)[Rank], float low = -normed, float high = normed,
+                              std::uint32_t seed = 7) {
+    Tensor<T, Rank> t = [&]<std::size_t... I>(std::index_sequence<I...>) { return Tensor<T, Rank>(extents[I]...); }
     (std::make_index_sequence<Rank>{});
     Random random(seed);
-    for (std::ptrdiff_t i = 0; i < t.size(); ++i) t.data()[i] = random(low, high);
+    for (std::ptrdiff_t i = 0; i < t.size(); ++i) t.data()[i] = T(random(low, high));
     return t;
 }
 
@@ -62,9 +60,9 @@ enum class MaskRule {
 };
 
 /// A module with random parameters, sized so that features stay of order 1, and prepared.
-template <class M>
-Network<M> random_network(Cpu& cpu, MaskRule rule = MaskRule::by_change) {
-    Network<M> network(cpu);
+template <class M, class T>
+Network<M, BasicCpu<T>> random_network(BasicCpu<T>& cpu, MaskRule rule = MaskRule::by_change) {
+    Network<M, BasicCpu<T>> network(cpu);
     Random random(11);
     for_each_parameter(*network, [&](const std::string& name, const auto& p) {
         if (!p.is_trained) return;
@@ -80,7 +78,7 @@ Network<M> random_network(Cpu& cpu, MaskRule rule = MaskRule::by_change) {
         } else if (p.shape.size() > 1) {
             spread = normed / std::sqrt(float(p.size) / float(p.shape[0]));
         }
-        for (std::ptrdiff_t i = 0; i < p.size; ++i) p.data[i] = middle + random(-spread, spread);
+        for (std::ptrdiff_t i = 0; i < p.size; ++i) p.data[i] = T(middle + random(-spread, spread));
     });
     prepare(cpu, *network);
     return network;

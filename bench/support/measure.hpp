@@ -22,11 +22,12 @@ inline bool is_short_run = false;
 inline constexpr int least_groups = 5;  ///< of a case, unless its calls take longer than `patience` together
 inline constexpr double patience = 2;   ///< seconds
 
-/// Times groups of calls, each against the machine's peak measured right before and right after it, so that a share is
-/// a ratio of neighbours in time; the median of the shares is reported.
+/// Times groups of calls, each against the machine's peak in the precision of `cpu`, measured right before and right
+/// after it, so that a share is a ratio of neighbours in time; the median of the shares is reported.
+template <class B>
 class Pace {
 public:
-    Pace(Cpu& cpu, Cost cost) : cpu_(cpu), cost_(cost) {}
+    Pace(B& cpu, Cost cost) : cpu_(cpu), cost_(cost) {}
 
     void start() {
         peak_ = cost_.macs > 0 ? peak_now(cpu_) : 0;
@@ -70,7 +71,7 @@ private:
         return *middle;
     }
 
-    Cpu& cpu_;
+    B& cpu_;
     Cost cost_;
     double peak_ = 0, copy_ = 0, begin_ = 0, wall_ = 0;
     int calls_ = 0;
@@ -79,8 +80,8 @@ private:
 
 /// The loop of every case: run() is one call. Calls before the clock starts: the first one grows the backend's scratch,
 /// the second finds it in one new piece, the third is the steady state. Fewer where a call takes seconds.
-template <class F>
-void measure(benchmark::State& state, Cpu& cpu, Cost cost, F&& run, int warm_up_calls = 2) {
+template <class B, class F>
+void measure(benchmark::State& state, B& cpu, Cost cost, F&& run, int warm_up_calls = 2) {
     for (int i = 0; i < warm_up_calls && !is_short_run; ++i) run();
     Pace pace(cpu, cost);
     pace.start();

@@ -22,13 +22,15 @@ inline double seconds(int threads) {
     return steady_seconds();
 }
 
-/// FLOP/s of all threads of `cpu` together, now, on the clock of all measurements.
-inline double peak_now(Cpu& cpu) {
+/// FLOP/s of all threads of `cpu` together in its precision, now, on the clock of all measurements.
+template <class T>
+double peak_now(BasicCpu<T>& cpu) {
     return fma_peak(cpu, [&] { return seconds(cpu.threads()); });
 }
 
 /// Copies with vectors, on all threads; the baseline of ops that only move memory.
-inline void copy_floats(Cpu& cpu, const float* from, float* to, std::ptrdiff_t count) {
+template <class T>
+void copy_floats(BasicCpu<T>& cpu, const float* from, float* to, std::ptrdiff_t count) {
     constexpr std::ptrdiff_t piece = 1 << 16;
     cpu.parallel_for(count, piece, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
         std::ptrdiff_t i = begin;
@@ -39,7 +41,8 @@ inline void copy_floats(Cpu& cpu, const float* from, float* to, std::ptrdiff_t c
 }
 
 /// Bytes per second, read and written together, of a copy larger than the caches, on all threads of `cpu`, now.
-inline double copy_bandwidth(Cpu& cpu) {
+template <class T>
+double copy_bandwidth(BasicCpu<T>& cpu) {
     constexpr int count = 16 << 20;
     static const struct Buffers {
         Tensor<float, 1> from{count}, to{count};

@@ -14,7 +14,7 @@ namespace detail {
 /// be left out.
 inline constexpr int burst_sums = 12;
 template <class T>
-inline constexpr int burst_macs = narrow<T>&& simd::has_pair_dot ? 2 : 1;  ///< of a lane
+inline constexpr int burst_macs = narrow<T> ? 1 + simd::has_pair_dot : 1;  ///< of a lane
 template <class T>
 float fma_burst(int repeats) {
     using namespace simd;

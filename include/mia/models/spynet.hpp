@@ -105,8 +105,8 @@ public:
         View<Pixel<B>, 3> coarse{};
         for (int k = 0; k < C.levels; ++k) {
             const int h = refs[std::size_t(k)].extent(0), w = refs[std::size_t(k)].extent(1);
-            const auto up = backend.template scratch<Pixel<B>>(
-                h, w, 2);  // the coarser level's flow, twice as long; 0 at the coarsest
+            // The coarser level's flow, twice as long; 0 at the coarsest.
+            const auto up = backend.template scratch<Pixel<B>>(h, w, 2);
             if (k == 0)
                 fill_zero(backend, up);
             else
