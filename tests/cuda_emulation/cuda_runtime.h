@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <stdexcept>
@@ -179,6 +180,15 @@ T __ldg(const T* address) {
 }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(unsigned(x)); }
+inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift) {
+    return unsigned(((std::uint64_t(high) << 32) | low) >> (shift & 31));
+}
+/// Sum of the absolute differences of four bytes.
+inline unsigned __vsadu4(unsigned a, unsigned b) {
+    unsigned sum = 0;
+    for (int k = 0; k < 32; k += 8) sum += unsigned(std::abs(int(a >> k & 255) - int(b >> k & 255)));
+    return sum;
+}
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline float __int_as_float(int x) { return cuda_emulation::from_payload<float>(unsigned(x)); }
 inline int __float_as_int(float x) { return cuda_emulation::from_payload<int>(cuda_emulation::to_payload(x)); }

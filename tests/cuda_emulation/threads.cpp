@@ -44,14 +44,15 @@ std::string show(uint3 v) {
     return "(" + std::to_string(v.x) + ", " + std::to_string(v.y) + ", " + std::to_string(v.z) + ")";
 }
 
+extern "C" char __executable_start;
+
 /// The kernel's name, from the symbol table.
 std::string function_name(const void* function) {
     static std::map<const void*, std::string> known;
     if (const auto at = known.find(function); at != known.end()) return at->second;
     char command[256], line[1024] = "";
-    extern char executable_start asm("__executable_start");
     std::snprintf(command, sizeof command, "addr2line -C -f -s -e /proc/%d/exe 0x%zx", int(getpid()),
-                  std::size_t(static_cast<const char*>(function) - &executable_start));
+                  std::size_t(static_cast<const char*>(function) - &__executable_start));
     std::string name;
     if (FILE* pipe = popen(command, "r")) {
         if (std::fgets(line, sizeof line, pipe)) name = line;

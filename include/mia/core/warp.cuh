@@ -19,6 +19,14 @@ __device__ __forceinline__ T warp_max(T x) {
     }
     return x;
 }
+template <class T>
+__device__ __forceinline__ T warp_min(T x) {
+    for (int step = 16; step > 0; step /= 2) {
+        const T other = __shfl_xor_sync(all_lanes, x, step);
+        x = other < x ? other : x;
+    }
+    return x;
+}
 /// Sum over this lane and those before it. All lanes must call it.
 template <class T>
 __device__ __forceinline__ T warp_inclusive_sum(T x) {

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "reference/windows.hpp"
+#include "support/backends.hpp"
 #include "support/golden.hpp"
 
 namespace mia {
@@ -57,59 +58,87 @@ TEST(WindowGrid, RegionsFollowTheOfficialRule) {
     });
 }
 
-template <class T>
+template <class B>
 class WindowsOp : public testing::Test {};
-using Scalars = testing::Types<float, double>;
-TYPED_TEST_SUITE(WindowsOp, Scalars);
+TYPED_TEST_SUITE(WindowsOp, test::Backends);
+template <class B>
+class WindowsFloat : public testing::Test {};
+TYPED_TEST_SUITE(WindowsFloat, test::FloatBackends);
+
+/// The list of active tokens of a mask, in the backend's memory and read from there.
+template <class B>
+struct Selected {
+    test::Placed<B, std::uint8_t, 3> keep;
+    ActiveRows rows;
+    std::vector<int> pixel, token, window, begin;
+
+    Selected(B& backend, const WindowGrid& grid, int frames, const std::vector<std::uint8_t>& mask)
+        : keep(backend, mask, {frames, grid.height, grid.width}), rows(make_active_rows(backend, grid, frames)) {
+        select_rows(backend, grid, frames, keep, rows);
+        const auto counts = read(backend, rows.counts, 2);
+        pixel = read(backend, rows.pixel, counts[0]);
+        token = read(backend, rows.token, counts[0]);
+        window = read(backend, rows.window, counts[1]);
+        begin = read(backend, rows.begin, counts[1] + 1);
+    }
+    static std::vector<int> read(B& backend, View<int, 1> from, int count) {
+        std::vector<int> values(static_cast<std::size_t>(count));
+        download(backend, View<const int, 1>(from.slice(0, count)), View<int, 1>{values.data(), {count}});
+        synchronize(backend);
+        return values;
+    }
+};
 
 TYPED_TEST(WindowsOp, SelectGatherAndScatter) {
-    using T = TypeParam;
+    using T = typename TypeParam::Scalar;
     each_grid([](const WindowGrid& grid, const reference::Windows& windows) {
         for (const double share : {0.0, 0.05, 0.5, 1.0})
             for (const int frames : {1, 3}) {
-                BasicCpu<T> cpu(1 + frames % 3, ScratchFill::nan);
+                auto backend = test::make_backend<TypeParam>(1 + frames % 3);
+                const auto scope = backend.scope();
                 constexpr int C = 3;
                 const int P = grid.pixels(), N = windows.tokens();
                 test::Random random(5);
                 const auto keep = random.bits(frames * P, share);
-                auto rows = make_active_rows(cpu, grid, frames);
-                select_rows(cpu, grid, frames, {keep.data(), {frames, grid.height, grid.width}}, rows);
+                const Selected<TypeParam> list(backend, grid, frames, keep);
 
-                int at = 0, used = 0;  // ordered by window, frame and token
+                std::vector<int> pixel, token, used, begin;  // ordered by window, frame and token
                 for (int w = 0; w < grid.windows(); ++w) {
-                    const int first = at;
+                    const auto first = pixel.size();
                     for (int f = 0; f < frames; ++f)
                         for (int n = 0; n < N; ++n) {
                             const int p = grid.pixel(w, n);
                             if (p < 0 || !keep[f * P + p]) continue;
-                            ASSERT_LT(at, rows.counts[0]);
-                            ASSERT_EQ(rows.pixel[at], f * P + p);
-                            ASSERT_EQ(rows.token[at++], f * N + n);
+                            pixel.push_back(f * P + p);
+                            token.push_back(f * N + n);
                         }
-                    if (at == first) continue;
-                    ASSERT_LT(used, rows.counts[1]);
-                    ASSERT_EQ(rows.window[used], w);
-                    ASSERT_EQ(rows.begin[used++], first);
+                    if (pixel.size() == first) continue;
+                    used.push_back(w);
+                    begin.push_back(int(first));
                 }
-                ASSERT_EQ(rows.counts[0], at);
-                ASSERT_EQ(rows.counts[1], used);
-                ASSERT_EQ(rows.begin[used], at);
+                begin.push_back(int(pixel.size()));
+                ASSERT_EQ(list.pixel, pixel);
+                ASSERT_EQ(list.token, token);
+                ASSERT_EQ(list.window, used);
+                ASSERT_EQ(list.begin, begin);
 
                 const auto x = test::cast<T>(random.numbers(frames * P * C));
-                auto picked = test::unwritten<T>(frames * P * C);
-                std::vector<T> back(x.size(), T(9));
-                gather_rows<T>(cpu, {x.data(), {frames * P, C}}, rows, {picked.data(), {frames * P, C}});
-                scatter_rows<T>(cpu, {picked.data(), {frames * P, C}}, rows, {back.data(), {frames * P, C}});
+                auto picked = test::place<2>(backend, {frames * P, C}),
+                     image = test::place<2>(backend, std::vector<T>(x.size(), T(9)), {frames * P, C});
+                gather_rows<T>(backend, test::place<2>(backend, x, {frames * P, C}), list.rows, picked);
+                scatter_rows<T>(backend, picked, list.rows, image);
+                const auto back = image.values();
                 for (int i = 0; i < frames * P * C; ++i) ASSERT_EQ(back[i], keep[i / C] ? x[i] : T(9));
             }
     });
 }
 
 TYPED_TEST(WindowsOp, GatherWindowsIsThePartitionOfWindowsWithAnActiveToken) {
-    using T = TypeParam;
+    using T = typename TypeParam::Scalar;
     each_grid([](const WindowGrid& grid, const reference::Windows& windows) {
         for (const int before : {0, 2}) {
-            BasicCpu<T> cpu(2, ScratchFill::nan);
+            auto backend = test::make_backend<TypeParam>();
+            const auto scope = backend.scope();
             constexpr int C = 2;
             const int P = grid.pixels(), F = before + 1, N = windows.tokens();
             test::Random random(8);
@@ -117,39 +146,41 @@ TYPED_TEST(WindowsOp, GatherWindowsIsThePartitionOfWindowsWithAnActiveToken) {
             auto stack = cond;
             stack.insert(stack.end(), x.begin(), x.end());
             const auto expected = test::cast<T>(windows.partition(stack, F, C));
-            const auto a = test::cast<T>(cond), b = test::cast<T>(x);
-            const auto keep = random.bits(P, 0.1);
-            auto rows = make_active_rows(cpu, grid, 1);
-            select_rows(cpu, grid, 1, {keep.data(), {1, grid.height, grid.width}}, rows);
-            auto y = test::unwritten<T>(grid.windows() * F * N * C);
-            gather_windows<T>(cpu, grid, rows, {before ? a.data() : nullptr, {before, grid.height, grid.width, C}},
-                              {b.data(), {1, grid.height, grid.width, C}}, {y.data(), {grid.windows(), F, N, C}});
-            const int size = F * N * C;
-            for (int w = 0; w < rows.counts[1]; ++w)
-                ASSERT_TRUE(std::equal(&y[w * size], &y[w * size] + size, &expected[rows.window[w] * size])) << w;
+            const Selected<TypeParam> list(backend, grid, 1, random.bits(P, 0.1));
+            auto windows_tokens =
+                test::place<4>(backend, std::vector<T>(expected.size(), T(9)), {grid.windows(), F, N, C});
+            gather_windows<T>(backend, grid, list.rows,
+                              test::place<4>(backend, cond, {before, grid.height, grid.width, C}),
+                              test::place<4>(backend, x, {1, grid.height, grid.width, C}), windows_tokens);
+            const auto y = windows_tokens.values();
+            const auto size = std::size_t(F * N * C), used = list.window.size();
+            for (std::size_t w = 0; w < used; ++w)
+                ASSERT_TRUE(std::equal(&y[w * size], &y[w * size] + size, &expected[list.window[w] * size])) << w;
+            for (std::size_t i = used * size; i < y.size(); ++i) ASSERT_EQ(y[i], T(9)) << "beyond the used windows";
         }
     });
 }
 
-TEST(WindowsGolden, PartitionAndRoundTrip) {
+TYPED_TEST(WindowsFloat, GoldenOfPartitionAndRoundTrip) {
     const test::Golden golden("ops_window");
     const auto frames = golden("window.x");  // (1, 3, H, W, C), already channels last
     constexpr int H = 13, W = 18, C = 3;
-    Cpu cpu(2, ScratchFill::nan);
+    auto backend = test::make_backend<TypeParam>();
+    const auto scope = backend.scope();
+    const auto images = test::place<4>(backend, frames.data, {3, H, W, C});
+    const View<const float, 4> all = images, current = all.slice(2, 1);
     for (const Shift shift : {Shift::none, Shift::half_window}) {
         const WindowGrid grid{H, W, {3, 8, 8}, shift};
         const std::string name = shift == Shift::none ? "window.shift0" : "window.shift1";
-        auto rows = make_active_rows(cpu, grid, 1);
-        select_rows(cpu, grid, 1, {}, rows);
-        const float* current = frames.data.data() + 2 * H * W * C;
-        auto windows = test::unwritten<float>(6 * 192 * C), picked = test::unwritten<float>(H * W * C),
-             back = test::unwritten<float>(H * W * C);
-        gather_windows<float>(cpu, grid, rows, {frames.data.data(), {2, H, W, C}}, {current, {1, H, W, C}},
-                              {windows.data(), {6, 3, 64, C}});
-        EXPECT_EQ(windows, golden(name + ".windows").data);
-        gather_rows<float>(cpu, {current, {H * W, C}}, rows, {picked.data(), {H * W, C}});
-        scatter_rows<float>(cpu, {picked.data(), {H * W, C}}, rows, {back.data(), {H * W, C}});
-        EXPECT_EQ(back, golden(name + ".roundtrip").data);
+        auto rows = make_active_rows(backend, grid, 1);
+        select_rows(backend, grid, 1, {}, rows);
+        auto windows = test::place<4>(backend, {6, 3, 64, C});
+        auto picked = test::place<2>(backend, {H * W, C}), back = test::place<2>(backend, {H * W, C});
+        gather_windows<float>(backend, grid, rows, all.slice(0, 2), current, windows);
+        EXPECT_EQ(windows.values(), golden(name + ".windows").data);
+        gather_rows<float>(backend, rows_of(current), rows, picked);
+        scatter_rows<float>(backend, picked, rows, back);
+        EXPECT_EQ(back.values(), golden(name + ".roundtrip").data);
     }
 }
 

@@ -40,11 +40,12 @@ inline int square_difference(const std::uint8_t* a, const std::uint8_t* b, std::
 
 /// Quarters of a pixel from the winner at which two lines of one slope through the costs before it, at it and after it
 /// meet.
-inline int quarters(int before, int here, int after) {
-    const int rise = std::max(before, after) - here;
+MIA_HOST_DEVICE inline int quarters(int before, int here, int after) {
+    const int rise = (before > after ? before : after) - here;
     if (rise <= 0) return 0;
-    const int difference = 2 * (before - after), size = std::min(2, (2 * std::abs(difference) + rise) / (2 * rise));
-    return difference < 0 ? -size : size;
+    const int difference = 2 * (before - after);
+    const int size = (2 * (difference < 0 ? -difference : difference) + rise) / (2 * rise);
+    return difference < 0 ? -(size < 2 ? size : 2) : size < 2 ? size : 2;
 }
 
 }  // namespace detail

@@ -18,7 +18,7 @@ MIA_INLINE Wide<T> weighted_change(const T* a, const T* b, const T* weight, int 
     return sum<T>(sums);
 }
 
-inline bool keeps(float logit) {
+MIA_HOST_DEVICE inline bool keeps(float logit) {
     if (logit >= 0 || logit < -1e-6f) return logit >= 0;
     return 1 / (1 + std::exp(-logit / gumbel_temperature)) >= 0.5f;
 }

@@ -25,7 +25,7 @@ void patch_mean(BasicCpu<T>& cpu, View<const float, 3> flow, View<float, 3> mean
 }
 
 /// The nearest pixel along an axis, half to even (the processor's default rounding), or -1 outside.
-inline int nearest(float coordinate, int size) {
+MIA_HOST_DEVICE inline int nearest(float coordinate, int size) {
     const float rounded = std::nearbyint(coordinate);
     return rounded >= 0 && rounded <= float(size - 1) ? int(rounded) : -1;
 }

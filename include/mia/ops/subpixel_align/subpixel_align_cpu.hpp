@@ -13,11 +13,13 @@ namespace detail {
 struct FineTap {
     int pixel;  ///< -1: outside
     int phase;  ///< 0 ... r - 1
-    FineTap(int position, int phase_of_result, float displacement, int factor, int size) {
+    MIA_HOST_DEVICE FineTap(int position, int phase_of_result, float displacement, int factor, int size) {
         // Beyond the image in any case; a huge flow must not overflow.
-        const float limit = float(factor) * float(size + 1);
+        const float limit = float(factor) * float(size + 1), move = float(factor) * displacement;
         const int moved = factor * position + phase_of_result +
-                          int(std::nearbyint(std::clamp(float(factor) * displacement, -limit, limit)));
+                          int(std::nearbyint(move < -limit  ? -limit
+                                             : move > limit ? limit
+                                                            : move));
         const bool is_inside = moved >= 0 && moved < factor * size;
         pixel = is_inside ? moved / factor : -1;
         phase = is_inside ? moved % factor : 0;

@@ -6,9 +6,9 @@ namespace mia {
 /// Attention window: frames, height, width, in tokens.
 struct WindowSize {
     int frames = 3, height = 8, width = 8;
-    constexpr int tokens() const { return height * width; }  ///< of one frame
+    MIA_HOST_DEVICE constexpr int tokens() const { return height * width; }  ///< of one frame
     /// Rows of the relative position bias table per row in time.
-    constexpr int offsets() const { return (2 * height - 1) * (2 * width - 1); }
+    MIA_HOST_DEVICE constexpr int offsets() const { return (2 * height - 1) * (2 * width - 1); }
     friend constexpr bool operator==(const WindowSize&, const WindowSize&) = default;
 };
 
