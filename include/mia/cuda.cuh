@@ -18,3 +18,4 @@
 #include "mia/ops/resize/resize_cuda.cuh"
 #include "mia/ops/subpixel_align/subpixel_align_cuda.cuh"
 #include "mia/ops/window/windows_cuda.cuh"
+#include "mia/ops/window_attention/window_attention_cuda.cuh"

@@ -14,6 +14,7 @@ void all_ops(Cuda& cuda) {
     ActiveRows rows{};
     PackedLinear<Cuda> linear_weights;
     PackedConv2d<Cuda> conv2d_weights;
+    PackedPositionBias<Cuda> bias;
 
     activate<float>(cuda, x2, Activation::gelu, x2);
     add<float>(cuda, x2, x2, x2);
@@ -35,6 +36,7 @@ void all_ops(Cuda& cuda) {
     normalize_channels<float>(cuda, x2, x1, x1, x2);
     pack_conv2d<float>(cuda, x4, x1, conv2d_weights);
     pack_linear<float>(cuda, x2, x1, 1.0f, linear_weights);
+    pack_position_bias<float>(cuda, x2, {}, {}, bias);
     pad_replicate<float>(cuda, x3, x3);
     patch_align<float>(cuda, x3, x3, x3);
     pixel_shuffle<float>(cuda, x3, 2, x3);
@@ -44,6 +46,7 @@ void all_ops(Cuda& cuda) {
     select_rows(cuda, grid, 1, {}, rows);
     subpixel_align<float>(cuda, x3, x3, 4, x3);
     threshold_mask<float>(cuda, x2, x2, 0.5f, keep);
+    window_attention<float>(cuda, grid, rows, {}, 1, x2, x3, bias, x2);
 }
 
 }  // namespace mia

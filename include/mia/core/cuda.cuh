@@ -279,6 +279,12 @@ __device__ __forceinline__ Tile& shared_memory() {
     return *reinterpret_cast<Tile*>(dynamic_shared);
 }
 
+/// Four neighbours, moved at once.
+template <class T>
+struct alignas(16) Quad {
+    T v[4];
+};
+
 struct LaunchShape {
     dim3 grid;
     dim3 block;

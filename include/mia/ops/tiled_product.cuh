@@ -34,12 +34,6 @@ struct PackWeights {
     }
 };
 
-/// Four neighbours, moved at once.
-template <class T>
-struct alignas(16) Quad {
-    T v[4];
-};
-
 /// The sizes of a block's tile: each thread computes 4 x 4 results.
 struct ProductTileSize {
     static constexpr int rows = 64, columns = 64, depth = 16, threads = rows / 4 * columns / 4;

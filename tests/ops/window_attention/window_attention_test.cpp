@@ -1,6 +1,7 @@
 #include "mia/ops/window_attention/window_attention.hpp"
 
 #include "reference/window_attention.hpp"
+#include "support/backends.hpp"
 #include "support/golden.hpp"
 
 namespace mia {
@@ -8,46 +9,59 @@ namespace {
 
 using test::Numbers;
 
-template <class T>
+template <class B>
 class WindowAttentionOp : public testing::Test {};
-using Scalars = testing::Types<float, double>;
-TYPED_TEST_SUITE(WindowAttentionOp, Scalars);
+TYPED_TEST_SUITE(WindowAttentionOp, test::Backends);
+template <class B>
+class WindowAttentionFloat : public testing::Test {};
+TYPED_TEST_SUITE(WindowAttentionFloat, test::FloatBackends);
+
+template <class B>
+std::vector<int> read(B& backend, View<int, 1> from, int count) {
+    std::vector<int> values(static_cast<std::size_t>(count));
+    download(backend, View<const int, 1>(from.slice(0, count)), View<int, 1>{values.data(), {count}});
+    synchronize(backend);
+    return values;
+}
 
 /// The attention of random q, k, v and bias on a grid; q and result as images (P, C).
-template <class T>
+template <class B>
 struct Case {
+    using T = typename B::Scalar;
     WindowGrid grid;
     int F, heads, C, P = grid.pixels(), N = grid.window.tokens();
     Numbers q, kv, table;
-    PackedPositionBias<BasicCpu<T>> bias;
+    PackedPositionBias<B> bias;
 
-    Case(BasicCpu<T>& cpu, WindowGrid g, int frames, int num_heads, int head_width, double score = 1)
+    Case(B& backend, WindowGrid g, int frames, int num_heads, int head_width, double score = 1)
         : grid(g), F(frames), heads(num_heads), C(num_heads * head_width) {
         test::Random random(P + 10 * C);
         const int rows = F * grid.window.offsets();
         q = random.numbers(P * C, -2, 2);
         kv = random.numbers(grid.windows() * F * N * 2 * C);
         table = random.numbers(rows * heads, -score, score);
-        const auto t = test::cast<T>(table);
-        pack_position_bias<T>(cpu, {t.data(), {rows, heads}}, grid.window, {.keys = F, .queries = 1}, bias);
+        pack_position_bias<T>(backend, test::place<2>(backend, table, {rows, heads}), grid.window,
+                              {.keys = F, .queries = 1}, bias);
     }
     /// (P, C); pixels without a result stay NaN.
-    std::vector<T> run(BasicCpu<T>& cpu, View<const std::uint8_t, 3> keep = {}) const {
-        const auto scope = cpu.scope();
-        auto rows = make_active_rows(cpu, grid, 1);
-        select_rows(cpu, grid, 1, keep, rows);
-        const auto all = test::cast<T>(q);
-        const auto picked = cpu.scratch(P, C), result = cpu.scratch(P, C);
-        gather_rows<T>(cpu, {all.data(), {P, C}}, rows, picked);
-        std::vector<T> windows_kv, y = test::unwritten<T>(P * C);  // of the windows with an active token
-        const int size = F * N * 2 * C;
-        for (int w = 0; w < rows.counts[1]; ++w)
-            windows_kv.insert(windows_kv.end(), kv.begin() + rows.window[w] * size,
-                              kv.begin() + (rows.window[w] + 1) * size);
-        window_attention<T>(cpu, grid, rows, {.keys = F, .queries = 1}, heads, picked,
-                            {windows_kv.data(), {grid.windows(), F * N, 2 * C}}, bias, result);
-        scatter_rows<T>(cpu, result, rows, {y.data(), {P, C}});
-        return y;
+    std::vector<T> run(B& backend, const std::vector<std::uint8_t>& keep = {}) const {
+        const auto scope = backend.scope();
+        auto rows = make_active_rows(backend, grid, 1);
+        const test::Placed<B, std::uint8_t, 1> mask(backend, keep, {int(keep.size())});
+        select_rows(backend, grid, 1,
+                    keep.empty() ? View<const std::uint8_t, 3>{} : mask.view().reshape(1, grid.height, grid.width),
+                    rows);
+        const auto picked = backend.scratch(P, C), result = backend.scratch(P, C);
+        gather_rows<T>(backend, test::place<2>(backend, q, {P, C}), rows, picked);
+        Numbers windows_kv;  // of the windows with an active token
+        const int size = F * N * 2 * C, used = read(backend, rows.counts, 2)[1];
+        for (const int w : read(backend, rows.window, used))
+            windows_kv.insert(windows_kv.end(), kv.begin() + w * size, kv.begin() + (w + 1) * size);
+        window_attention<T>(backend, grid, rows, {.keys = F, .queries = 1}, heads, picked,
+                            test::place<3>(backend, windows_kv, {used, F * N, 2 * C}), bias, result);
+        auto y = test::place<2>(backend, test::unwritten<T>(P * C), {P, C});
+        scatter_rows<T>(backend, result, rows, y);
+        return y.values();
     }
     Numbers expected() const {
         const reference::Windows windows{grid.height, grid.width, grid.window.height, grid.window.width,
@@ -58,7 +72,7 @@ struct Case {
 };
 
 TYPED_TEST(WindowAttentionOp, HeadWidthsAndWindows) {
-    using T = TypeParam;
+    using T = typename TypeParam::Scalar;
     struct Shape {
         WindowGrid grid;
         int frames, heads, width;
@@ -69,29 +83,28 @@ TYPED_TEST(WindowAttentionOp, HeadWidthsAndWindows) {
         {{5, 13, {3, 2, 6}, Shift::half_window}, 3, 2, 16}, {{8, 9, {3, 8, 8}, Shift::none}, 3, 3, 20},
         {{5, 5, {1, 5, 5}, Shift::none}, 1, 1, 32},         {{4, 12, {3, 2, 6}, Shift::none}, 3, 5, 3}};
     for (const auto& [grid, frames, heads, width] : shapes) {
-        BasicCpu<T> cpu(1, ScratchFill::nan);
-        const Case<T> c(cpu, grid, frames, heads, width);
-        const auto y = c.run(cpu);
+        auto backend = test::make_backend<TypeParam>(1);
+        const Case<TypeParam> c(backend, grid, frames, heads, width);
+        const auto y = c.run(backend);
         const auto name = text("window ", grid.window.height, " x ", grid.window.width, ", head width ", width);
         test::expect_near(y, c.expected(), test::sum_rounding<T>, name);
-        for (const int threads : {2, 3}) {
-            BasicCpu<T> more(threads, ScratchFill::nan);
+        for (const int threads : test::thread_counts<TypeParam>()) {
+            auto more = test::make_backend<TypeParam>(threads);
             EXPECT_TRUE(test::same_bytes(c.run(more), y)) << name << ", threads " << threads;
         }
     }
 }
 
 TYPED_TEST(WindowAttentionOp, AnActiveTokensResultDoesNotDependOnTheMask) {
-    using T = TypeParam;
-    BasicCpu<T> cpu(2, ScratchFill::nan);
+    auto backend = test::make_backend<TypeParam>();
     for (const Shift shift : {Shift::none, Shift::half_window}) {
-        const Case<T> c(cpu, {13, 18, {3, 8, 8}, shift}, 3, 2, 5);
-        const auto all = c.run(cpu);
+        const Case<TypeParam> c(backend, {13, 18, {3, 8, 8}, shift}, 3, 2, 5);
+        const auto all = c.run(backend);
         const auto ones = std::vector<std::uint8_t>(13 * 18, 1);
-        EXPECT_TRUE(test::same_bytes(c.run(cpu, {ones.data(), {1, 13, 18}}), all)) << "a mask of ones is no mask";
+        EXPECT_TRUE(test::same_bytes(c.run(backend, ones), all)) << "a mask of ones is no mask";
         for (const double share : {0.02, 0.3, 0.9}) {
             const auto keep = test::Random(100 * share).bits(13 * 18, share);
-            const auto some = c.run(cpu, {keep.data(), {1, 13, 18}});
+            const auto some = c.run(backend, keep);
             for (int i = 0; i < 13 * 18 * 10; ++i) {
                 if (keep[i / 10]) {
                     ASSERT_EQ(some[i], all[i]) << i;
@@ -104,31 +117,33 @@ TYPED_TEST(WindowAttentionOp, AnActiveTokensResultDoesNotDependOnTheMask) {
 }
 
 TYPED_TEST(WindowAttentionOp, SoftmaxRowsSumToOne) {
-    using T = TypeParam;
-    BasicCpu<T> cpu(2, ScratchFill::nan);
-    Case<T> c(cpu, {11, 9, {3, 4, 4}, Shift::half_window}, 3, 2, 4);
+    using T = typename TypeParam::Scalar;
+    auto backend = test::make_backend<TypeParam>();
+    Case<TypeParam> c(backend, {11, 9, {3, 4, 4}, Shift::half_window}, 3, 2, 4);
     for (std::size_t i = 0; i < c.kv.size(); ++i)
         if (i % 16 >= 8) c.kv[i] = double(i % 8) + 1;  // the same value at every key
-    const auto y = c.run(cpu);
+    const auto y = c.run(backend);
     for (std::size_t i = 0; i < y.size(); ++i) ASSERT_NEAR(y[i], double(i % 8 + 1), 8 * test::sum_rounding<T>);
 }
 
 TYPED_TEST(WindowAttentionOp, ScoresFarApart) {
-    using T = TypeParam;
-    BasicCpu<T> cpu(2, ScratchFill::nan);
+    using T = typename TypeParam::Scalar;
+    auto backend = test::make_backend<TypeParam>();
     // Scores of +-110 compete across the regions' -100 and drive most terms of softmax below every float.
-    const Case<T> c(cpu, {13, 8, {3, 8, 8}, Shift::half_window}, 3, 2, 8, 110);
-    test::expect_near(c.run(cpu), c.expected(), 20 * test::sum_rounding<T>, "far apart");  // exp(s) of s = 110
+    const Case<TypeParam> c(backend, {13, 8, {3, 8, 8}, Shift::half_window}, 3, 2, 8, 110);
+    test::expect_near(c.run(backend), c.expected(), 20 * test::sum_rounding<T>, "far apart");  // exp(s) of s = 110
 }
 
 TYPED_TEST(WindowAttentionOp, NothingActive) {
-    using T = TypeParam;
-    BasicCpu<T> cpu(2, ScratchFill::nan);
-    const Case<T> c(cpu, {5, 5, {1, 4, 4}, Shift::none}, 1, 1, 2);
+    using T = typename TypeParam::Scalar;
+    auto backend = test::make_backend<TypeParam>();
+    const Case<TypeParam> c(backend, {5, 5, {1, 4, 4}, Shift::none}, 1, 1, 2);
     const std::vector<std::uint8_t> none(25);
-    for (const T v : c.run(cpu, {none.data(), {1, 5, 5}})) EXPECT_TRUE(std::isnan(v));
-    EXPECT_EQ(cpu.work().macs, 0);
-    EXPECT_EQ(cpu.work().dense_macs, 2 * 25 * 16 * 2);
+    for (const T v : c.run(backend, none)) EXPECT_TRUE(std::isnan(v));
+    if (TypeParam::memory_is_host) {
+        EXPECT_EQ(backend.work().macs, 0);  // a device keeps the count to itself
+    }
+    EXPECT_EQ(backend.work().dense_macs, 2 * 25 * 16 * 2);
 }
 
 #if defined(__SSE2__)
@@ -161,12 +176,12 @@ TEST(WindowAttention, TheRegionPenaltyLeavesNoDenormals) {
 }
 #endif
 
-TEST(WindowAttention, RefusesAnUnpackedTable) {
-    Cpu cpu;
-    Case<float> c(cpu, {4, 4, {1, 4, 4}, Shift::none}, 1, 1, 2);
+TYPED_TEST(WindowAttentionFloat, RefusesAnUnpackedTable) {
+    auto backend = test::make_backend<TypeParam>();
+    Case<TypeParam> c(backend, {4, 4, {1, 4, 4}, Shift::none}, 1, 1, 2);
     c.bias.ready = false;
     try {
-        c.run(cpu);
+        c.run(backend);
         FAIL();
     } catch (const Error& error) {
         EXPECT_STREQ(error.what(),
@@ -206,7 +221,7 @@ TEST(RelativePositionGolden, OpsWindow) {
     }
 }
 
-TEST(WindowAttentionGolden, OneWindowOfAttnShift) {
+TYPED_TEST(WindowAttentionFloat, GoldenOfOneWindowOfAttnShift) {
     constexpr double bound = 3.7e-6;  // ten times what an independent float implementation reaches
     constexpr int H = 13, W = 18, C = 24, heads = 2, d = C / heads, N = 64, keys = 192;
     const test::Golden golden("attn_shift");
@@ -217,30 +232,33 @@ TEST(WindowAttentionGolden, OneWindowOfAttnShift) {
     std::vector<std::uint8_t> keep(H * W);
     for (int n = 0; n < N; ++n)
         if (grid.pixel(window, n) >= 0) keep[std::size_t(grid.pixel(window, n))] = 1;
-    Cpu cpu(2, ScratchFill::nan);
-    PackedPositionBias<Cpu> bias;
-    pack_position_bias<float>(cpu, {table.data.data(), {675, heads}}, grid.window, {.keys = 3, .queries = 1}, bias);
-    auto rows = make_active_rows(cpu, grid, 1);
-    select_rows(cpu, grid, 1, {keep.data(), {1, H, W}}, rows);
-    ASSERT_EQ(rows.counts[1], 1);
-    const auto rows_q = cpu.scratch(N, C), y = cpu.scratch(N, C);
-    const auto kv = cpu.scratch(1, keys, 2 * C);
-    const auto of = [&](const test::Array& a, int tokens, int n, int c) {
-        return a.data[std::size_t((c / d * tokens + n) * d + c % d)];
+    auto backend = test::make_backend<TypeParam>();
+    const auto scope = backend.scope();
+    PackedPositionBias<TypeParam> bias;
+    pack_position_bias<float>(backend, test::place<2>(backend, table.data, {675, heads}), grid.window,
+                              {.keys = 3, .queries = 1}, bias);
+    auto rows = make_active_rows(backend, grid, 1);
+    const test::Placed<TypeParam, std::uint8_t, 3> mask(backend, keep, {1, H, W});
+    select_rows(backend, grid, 1, mask, rows);
+    const auto counts = read(backend, rows.counts, 2);
+    ASSERT_EQ(counts[1], 1);
+    const auto tokens = read(backend, rows.token, counts[0]);
+    const auto of = [&](const test::Array& a, int in_window, int n, int c) {
+        return a.data[std::size_t((c / d * in_window + n) * d + c % d)];
     };
-    for (int c = 0; c < C; ++c) {
-        for (int r = 0; r < rows.counts[0]; ++r) rows_q(r, c) = of(q, N, rows.token[r], c);
-        for (int n = 0; n < keys; ++n) {
-            kv(0, n, c) = of(k, keys, n, c);
-            kv(0, n, C + c) = of(v, keys, n, c);
+    std::vector<float> rows_q, kv, e;
+    for (const int token : tokens)
+        for (int c = 0; c < C; ++c) {
+            rows_q.push_back(of(q, N, token, c));
+            e.push_back(expected.data[std::size_t(token * C + c)]);
         }
-    }
-    window_attention<float>(cpu, grid, rows, {.keys = 3, .queries = 1}, heads, rows_q, kv, bias, y);
-    std::vector<float> e;
-    for (int r = 0; r < rows.counts[0]; ++r)
-        e.insert(e.end(), &expected.data[std::size_t(rows.token[r] * C)],
-                 &expected.data[std::size_t(rows.token[r] * C)] + C);
-    test::Errors("attn_shift debug").compare("av", y.data, e, bound);
+    for (int n = 0; n < keys; ++n)
+        for (int c = 0; c < 2 * C; ++c) kv.push_back(of(c < C ? k : v, keys, n, c % C));
+    auto y = test::place<2>(backend, {counts[0], C});
+    window_attention<float>(backend, grid, rows, {.keys = 3, .queries = 1}, heads,
+                            test::place<2>(backend, rows_q, {counts[0], C}),
+                            test::place<3>(backend, kv, {1, keys, 2 * C}), bias, y);
+    test::Errors("attn_shift debug").compare("av", y.values().data(), e, bound);
 }
 
 }  // namespace

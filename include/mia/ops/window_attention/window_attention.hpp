@@ -19,7 +19,7 @@ constexpr int bias_rows_in_time(WindowFrames frames) {
 }
 
 /// The row of the table for a query token (of the query frames) and a key token (of all frames).
-constexpr int relative_position_index(WindowSize window, WindowFrames frames, int query, int key) {
+MIA_HOST_DEVICE constexpr int relative_position_index(WindowSize window, WindowFrames frames, int query, int key) {
     const int N = window.tokens(), w = window.width;
     const int tq = frames.keys - frames.queries + query / N, tk = key / N;
     const int dt = tq - tk + (frames.queries == 1 ? 0 : frames.queries - 1);
