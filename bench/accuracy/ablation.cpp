@@ -30,15 +30,21 @@ constexpr mia::MiaVsrConfig toy_without_mask = [] {
     config.mask.kind = mia::MaskKind::none;  // joint attention knows none
     return config;
 }();
-struct Joint : mia::LiteParts {
+struct Light : mia::PublishedParts {
+    template <class B>
+    using Flow = mia::BlockMatching<B>;
+    template <mia::UpsamplerConfig C, class B>
+    using Upsampler = mia::OneStepUpsampler<C, B>;
+};
+struct Joint : Light {
     template <mia::AttentionConfig C, class B>
     using Attention = mia::JointAttention<C, B>;
 };
-struct Intra : mia::LiteParts {
+struct Intra : Light {
     template <mia::AttentionConfig C, class B>
     using Attention = mia::IntraFrameAttention<C, B>;
 };
-using InterAndIntra = mia::MiaVsr<toy, mia::Cpu, mia::LiteParts>;
+using InterAndIntra = mia::MiaVsr<toy, mia::Cpu, Light>;
 
 struct Arguments {
     std::filesystem::path data, folder = std::filesystem::temp_directory_path() / "mia_ablation";

@@ -31,6 +31,6 @@ void run(benchmark::State& state, Cpu& cpu) {
         [&] { step(Reuse::masked); }, 1);
 }
 [[maybe_unused]] const bool added = (add_case("residual_group/base", {1, 2}, run<base, 6>),
-                                     add_case("residual_group/lite", {1, 2}, run<lite, 2>), true);
+                                     add_case("residual_group/lite", {1, 2}, run<lite, 1>), true);
 
 }  // namespace

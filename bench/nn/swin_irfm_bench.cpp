@@ -17,11 +17,9 @@ void run(benchmark::State& state, Cpu& cpu) {
     const auto stack = random_tensor({3, height, width, C});
     Tensor<float, 3> out(height, width, C);
     typename Branch::State kept;
-    const std::int64_t macs = groups_macs(config.block, {.keys = 3, .queries = 1}, config.depths.blocks(),
-                                          config.depths.groups(), height, width) +
-                              conv_macs(C, C, 3, pixels);
     int step = 0;
-    measure(state, cpu, {.macs = double(macs)}, [&] { branch->forward(cpu, stack, step++, kept, out); });
+    measure(state, cpu, {.macs = double(branch_macs(config, height, width))},
+            [&] { branch->forward(cpu, stack, step++, kept, out); });
 }
 [[maybe_unused]] const bool added =
     (add_case("swin_irfm/base", 2, run<mia_vsr_base>), add_case("swin_irfm/lite", {1, 2}, run<mia_vsr_lite>), true);

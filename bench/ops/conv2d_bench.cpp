@@ -61,10 +61,9 @@ void add_shape(const std::string& name, Shape shape, std::initializer_list<int> 
 
 [[maybe_unused]] const bool added = [] {
     add_shape("conv3x3/base", {height, width, 120, 120, 3}, {1, 2}, true);
-    add_shape("conv3x3/lite", {height, width, 32, 32, 3}, {1, 2}, true);
+    add_shape("conv3x3/lite", {height, width, 48, 48, 3}, {1, 2}, true);
     add_shape("conv3x3/base_first", {height, width, 3, 120, 3}, {1});
-    add_shape("conv3x3/lite_first", {height, width, 3, 32, 3}, {1});
-    add_shape("conv3x3/lite_up", {height, width, 32, 48, 3}, {1});
+    add_shape("conv3x3/lite_first", {height, width, 3, 48, 3}, {1});
     add_shape("conv3x3/base_up", {height, width, 64, 256, 3}, {1});
     add_shape("conv3x3/hr", {4 * height, 4 * width, 64, 64, 3}, {1, 2});
     add_shape("conv3x3/hr_last", {4 * height, 4 * width, 64, 3, 3}, {1});

@@ -16,6 +16,6 @@ void add(const std::string& model, int C) {
     });
     add_copy_baseline("patch_align/" + model, bytes);
 }
-[[maybe_unused]] const bool added = (add("base", base.embed_dim), add("lite", lite.embed_dim), true);
+[[maybe_unused]] const bool added = (add("base", base.embed_dim), true);
 
 }  // namespace

@@ -59,6 +59,17 @@ inline std::int64_t groups_macs(const BlockConfig& block, WindowFrames frames, i
            std::int64_t(groups) * frames.queries * conv_macs(C, C, 3, std::int64_t(H) * W);
 }
 
+/// A branch without a mask for one frame: fusion, groups, conv_after_body. The attention's queries are of one frame.
+inline std::int64_t branch_macs(const SwinIrfmConfig& config, int H, int W) {
+    const AttentionConfig& attention = config.block.attention;
+    const int C = attention.embed_dim, frames = attention.window.frames;
+    const std::int64_t convolution = conv_macs(C, C, 3, std::int64_t(H) * W);
+    return (config.fusion == Fusion::convolution ? frames * convolution : 0) +
+           groups_macs(config.block, {.keys = frames, .queries = 1}, config.depths.blocks(), config.depths.groups(), H,
+                       W) +
+           convolution;
+}
+
 /// Products that a module's own forward() records on the counting backend: run(module, count), every token active.
 /// Padded tokens are among them.
 template <class M, class Run>

@@ -1,6 +1,7 @@
 #include "mia/models/mia_vsr.hpp"
 
 #include "mia/io/load_parameters.hpp"
+#include "support/first_small.hpp"
 #include "support/golden.hpp"
 
 namespace mia {
@@ -205,20 +206,12 @@ TEST(MiaVsrGolden, StillPictureWithOneMovingRectangle) {
     errors.compare("out_sub", subsample(run.out_frames(), 3, 3, 7).data(), golden("out_sub").data, image_rounding);
 }
 
-/// The first small default, trained with PyTorch.
-constexpr MiaVsrConfig first_small{.embed_dim = 32,
-                                   .num_heads = 2,
-                                   .depths = {{2, 2}},
-                                   .directions = directions(Direction::backward, Direction::forward),
-                                   .mask = {.kind = MaskKind::none},
-                                   .mid_channels = 32};
-
 TEST(MiaVsrGolden, FirstSmallModelOnARealCrop) {
-    using FirstSmall = MiaVsr<first_small, Cpu, LiteParts>;
+    using FirstSmall = test::FirstSmall<>;
     const Golden golden("lite");
     Cpu cpu(2, ScratchFill::nan);
     Network<FirstSmall> model(cpu);
-    load_parameters(*model, read_safetensors(MIA_MODELS "/mia_lite.safetensors"));
+    load_parameters(*model, Golden("lite_weights").file());
     prepare(cpu, *model);
     const auto lqs = clip_of(golden("lqs"));
     Tensor<float, 4> out(4, 148, 212, 3);

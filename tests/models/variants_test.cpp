@@ -6,6 +6,7 @@
 
 #include "mia/models/mia_vsr.hpp"
 #include "support/random_model.hpp"
+#include "support/toy_parts.hpp"
 
 namespace mia {
 namespace {
@@ -34,12 +35,7 @@ constexpr MiaVsrConfig with_scale(int scale) {
     return c;
 }
 
-struct ToyParts : PublishedParts {
-    template <class B>
-    using Flow = BlockMatching<B>;
-    template <UpsamplerConfig C, class B>
-    using Upsampler = OneStepUpsampler<C, B>;
-};
+using test::ToyParts;
 
 template <MiaVsrConfig C, class Parts = ToyParts>
 class Assembled {

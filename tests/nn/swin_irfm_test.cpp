@@ -106,6 +106,12 @@ TEST(SwinIrfmGolden, Width64HasAConvolutionBefore) {
     run_golden<SwinIrfmConfig{{{64, 4, {3, 8, 8}, true}, 2, {}}, {{1}}}>("irfm_c64", 2, false, 9e-6);
 }
 
+/// What fusion gives to the blocks.
+struct Fused : NoProbe {
+    std::vector<float> result;
+    void fused(const View<const float, 4>& x) { result.assign(x.data, x.data + x.size()); }
+};
+
 TEST(SwinIrfm, FusionBeginsWithAConvolutionOfAllFrames) {
     constexpr int H = 5, W = 6, C = 4, frames = 3;
     constexpr SwinIrfmConfig config{{{C, 2, {frames, 4, 4}, true}, 2, {}}, {{1}}, Fusion::convolution};
@@ -124,7 +130,8 @@ TEST(SwinIrfm, FusionBeginsWithAConvolutionOfAllFrames) {
     const auto x = test::cast<float>(stack);
     std::vector<float> out(H * W * C);
     SwinIrfm<config, Cpu, InterFrameAttention>::State state;
-    branch->forward(cpu, {x.data(), {frames, H, W, C}}, 0, state, {out.data(), {H, W, C}});
+    Fused probe;
+    branch->forward(cpu, {x.data(), {frames, H, W, C}}, 0, state, {out.data(), {H, W, C}}, probe);
 
     const auto normed = [&](const test::Numbers& v, const std::string& name, int rows) {
         return reference::layer_norm(v, weights.at(name + ".weight"), weights.at(name + ".bias"), rows, C);
@@ -142,8 +149,9 @@ TEST(SwinIrfm, FusionBeginsWithAConvolutionOfAllFrames) {
     const auto all = normed(stack, "patch_embed.norm", frames * H * W);
     test::Numbers fused = frame(all, frames - 1);
     for (int f = 0; f < frames; ++f) fused = add(fused, convolved(frame(all, f), text("fusion.", f)));
+    test::expect_near(probe.result, fused, 1e-5, "for the blocks");
     const auto expected = add(convolved(normed(fused, "norm", H * W), "conv_after_body"), frame(stack, frames - 1));
-    test::expect_near(out, expected, 1e-5, "fused");
+    test::expect_near(out, expected, 1e-5, "out");
 }
 
 constexpr SwinIrfmConfig small(MaskConfig mask) { return {{{4, 2, {3, 4, 4}, true}, 2, mask}, {{2, 1}}}; }

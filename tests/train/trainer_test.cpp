@@ -9,6 +9,7 @@
 
 #include "mia/models/mia_vsr.hpp"
 #include "support/folder_test.hpp"
+#include "support/toy_parts.hpp"
 #include "train/data/pictures.hpp"
 
 namespace mia {
@@ -26,13 +27,7 @@ constexpr MiaVsrConfig toy{.embed_dim = 8,
                            .directions = directions(Direction::backward, Direction::forward),
                            .mid_channels = 4,
                            .scale = 2};
-struct ToyParts : PublishedParts {
-    template <class B>
-    using Flow = BlockMatching<B>;
-    template <UpsamplerConfig C, class B>
-    using Upsampler = OneStepUpsampler<C, B>;
-};
-using Toy = MiaVsr<toy, Cpu, ToyParts>;
+using Toy = MiaVsr<toy, Cpu, test::ToyParts>;
 using ToyTrainer = Trainer<Toy>;
 
 std::vector<TrainingClip> clips() {

@@ -9,6 +9,7 @@
 #include "mia/core/cpu.hpp"
 #include "mia/models/mia_vsr.hpp"
 #include "support/folder_test.hpp"
+#include "support/toy_parts.hpp"
 
 namespace mia {
 namespace {
@@ -28,9 +29,9 @@ constexpr MiaVsrConfig with(auto change) {
     change(config);
     return config;
 }
-using Toy = MiaVsr<toy, Cpu, LiteParts>;
-using MoreHeads = MiaVsr<with([](auto& c) { c.num_heads = 4; }), Cpu, LiteParts>;
-using Wider = MiaVsr<with([](auto& c) { c.embed_dim = 16; }), Cpu, LiteParts>;
+using Toy = MiaVsr<toy, Cpu, test::ToyParts>;
+using MoreHeads = MiaVsr<with([](auto& c) { c.num_heads = 4; }), Cpu, test::ToyParts>;
+using Wider = MiaVsr<with([](auto& c) { c.embed_dim = 16; }), Cpu, test::ToyParts>;
 
 /// Four buffers of numbers that differ everywhere.
 struct Buffers {

@@ -5,6 +5,7 @@
 #include "mia/models/mia_vsr.hpp"
 #include "mia/train/losses.hpp"
 #include "support/random_model.hpp"
+#include "support/toy_parts.hpp"
 
 namespace mia {
 namespace {
@@ -23,12 +24,7 @@ constexpr MiaVsrConfig with(auto change) {
     return config;
 }
 
-struct ToyParts : PublishedParts {
-    template <class B>
-    using Flow = BlockMatching<B>;
-    template <UpsamplerConfig C, class B>
-    using Upsampler = OneStepUpsampler<C, B>;
-};
+using test::ToyParts;
 
 using Back = BasicCpu<double>;
 

@@ -15,6 +15,15 @@ concept FeatureAlignment = Module<A> && requires(const A& a, B& backend, View<co
     a.forward(backend, features, flow, aligned);
 };
 
+/// What embed_dim must be a multiple of for an alignment: its own `channel_divisor`, or 1.
+template <class A>
+constexpr int channel_divisor() {
+    if constexpr (requires { A::channel_divisor; })
+        return A::channel_divisor;
+    else
+        return 1;
+}
+
 /// 8 x 8 patches move as a whole to whole pixels (published; ops/patch_align). The flow gets no gradient through it.
 template <Backend B = Cpu>
 class PatchAlignment {
@@ -39,6 +48,7 @@ class SubpixelAlignment {
 
 public:
     static constexpr const char* name = "subpixel";
+    static constexpr int channel_divisor = Factor * Factor;
     void forward(B& backend, View<const typename B::Scalar, 3> features, View<const float, 3> flow,
                  View<typename B::Scalar, 3> aligned) const {
         subpixel_align(backend, features, flow, Factor, aligned);

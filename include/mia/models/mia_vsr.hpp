@@ -65,6 +65,9 @@ private:
     static_assert(OpticalFlow<Flow, B>, "MiaVsr: Parts::Flow does not meet the concept OpticalFlow");
     static_assert(FeatureAlignment<Alignment, B>,
                   "MiaVsr: Parts::Alignment does not meet the concept FeatureAlignment");
+    static_assert(C.embed_dim % channel_divisor<Alignment>() == 0,
+                  "MiaVsr: Parts::Alignment needs embed_dim to be a multiple of its channel_divisor; "
+                  "SubpixelAlignment<4, B> of 16, so take 48, 64 or 96, or another alignment");
     static_assert(Upsampler<Upsample, B>, "MiaVsr: Parts::Upsampler does not meet the concept Upsampler");
 
 public:
@@ -295,14 +298,18 @@ template <Backend B = Cpu>
 using MiaVsrTiny = MiaVsr<mia_vsr_tiny, B>;
 
 /// The small model that programs use by default: fast enough for video on a processor.
-inline constexpr MiaVsrConfig mia_vsr_lite{.embed_dim = 32,
-                                           .num_heads = 2,
-                                           .depths = {{2, 2}},
+inline constexpr MiaVsrConfig mia_vsr_lite{.embed_dim = 48,
+                                           .num_heads = 3,
+                                           .window = {3, 4, 4},
+                                           .depths = {{1}},
                                            .directions = directions(Direction::backward, Direction::forward),
-                                           .mid_channels = 32};
+                                           .fusion = Fusion::convolution,
+                                           .mid_channels = 48};
 struct LiteParts : PublishedParts {
     template <class B>
-    using Flow = BlockMatching<B>;
+    using Flow = BlockMatching<B, MatchPrecision::quarter>;
+    template <class B>
+    using Alignment = SubpixelAlignment<4, B>;
     template <UpsamplerConfig C, class B>
     using Upsampler = OneStepUpsampler<C, B>;
 };

@@ -186,6 +186,10 @@ private:
             lap(convolutions + 3 * branch_);
         }
         template <class Features>
+        void fused(const Features&) {
+            lap(convolutions + 3 * branch_);
+        }
+        template <class Features>
         void block(int, int, const Features&) {
             lap(blocks + 3 * branch_);
         }

@@ -17,9 +17,12 @@ struct NoProbe {
     /// stack: (frames, H, W, C), the earlier results aligned to the frame at hand, oldest first, then the frame itself.
     template <class Features>
     void aligned(const Features&) {}
-    /// x: (frames, H, W, C), the stack as the first block gets it.
+    /// x: (frames, H, W, C), the normed stack.
     template <class Features>
     void embedded(const Features&) {}
+    /// x: (Fq, H, W, C), what fusion, if there is one, made of the stack for the first block.
+    template <class Features>
+    void fused(const Features&) {}
     /// keep: (1, H, W) of the block at hand, empty if no mask was asked; blocks of a step come in order.
     void mask(View<const std::uint8_t, 3>) {}
     /// y: (Fq, H, W, C), the result of block `block` of group `group`.

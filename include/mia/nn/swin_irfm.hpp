@@ -91,12 +91,14 @@ public:
         }
 
         View<const Scalar, 4> features = all.slice(frames - queries, queries);
-        if constexpr (C.fusion == Fusion::convolution)
+        if constexpr (C.fusion == Fusion::convolution) {
             for (int f = 0; f < frames; ++f) {
                 const auto next = backend.scratch(queries, H, W, dim);
                 fusion_[std::size_t(f)].forward(backend, all[f], next[0], Activation::none, features[0]);
                 features = next;
             }
+            probe.fused(features);
+        }
         int block = 0, group = 0;
         std::apply(
             [&](const auto&... groups) {
