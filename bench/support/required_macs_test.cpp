@@ -54,14 +54,16 @@ TEST(RequiredMacs, FollowsTheMask) {
 TEST(RequiredMacs, AClipIsTheSumOfItsParts) {
     constexpr int T = 2, H = 20, W = 27;  // padded to 24 x 32
     const std::int64_t P = H * W, C = 48;
-    // A block's 12 C^2 + 2 * 48 C; three convolutions of fusion, the group's, the last one.
-    const std::int64_t branch = P * (12 * C * C + 96 * C) + 5 * P * 9 * C * C;
+    // Two blocks' 12 C^2 + 2 * 48 C; three linear maps of fusion; the group's convolution and the last one.
+    const std::int64_t branch = 2 * P * (12 * C * C + 96 * C) + 3 * P * C * C + 2 * P * 9 * C * C;
     EXPECT_EQ(branch_macs(mia_vsr_lite.branch(), H, W), branch);
     const std::int64_t rest = conv_macs(3, 48, 3, P) + conv_macs(48, 48, 3, P) + conv_macs(48, 48, 3, P);
     EXPECT_EQ(clip_macs<MiaVsrLite<>>(T, H, W), T * (2 * branch + rest));
-    // Without fusion: 2 groups of 3 blocks of 12 * 32^2 + 384 * 32.
+    // 2 groups of 3 blocks of 12 * 32^2 + 384 * 32; without fusion, and with convolutions of 3 frames.
     constexpr SwinIrfmConfig groups{config, {{3, 3}}};
     EXPECT_EQ(branch_macs(groups, H, W), 6 * P * (12 * 32 * 32 + 384 * 32) + 3 * P * 9 * 32 * 32);
+    constexpr SwinIrfmConfig fused{config, {{3, 3}}, Fusion::convolution};
+    EXPECT_EQ(branch_macs(fused, H, W), branch_macs(groups, H, W) + 3 * P * 9 * 32 * 32);
 }
 
 }  // namespace

@@ -112,9 +112,10 @@ struct Fused : NoProbe {
     void fused(const View<const float, 4>& x) { result.assign(x.data, x.data + x.size()); }
 };
 
-TEST(SwinIrfm, FusionBeginsWithAConvolutionOfAllFrames) {
+template <Fusion fusion>
+void fuse(int kernel_size) {
     constexpr int H = 5, W = 6, C = 4, frames = 3;
-    constexpr SwinIrfmConfig config{{{C, 2, {frames, 4, 4}, true}, 2, {}}, {{1}}, Fusion::convolution};
+    constexpr SwinIrfmConfig config{{{C, 2, {frames, 4, 4}, true}, 2, {}}, {{1}}, fusion};
     Cpu cpu(2, ScratchFill::nan);
     Network<SwinIrfm<config, Cpu, InterFrameAttention>> branch(cpu);
     test::Random random(1);
@@ -136,8 +137,8 @@ TEST(SwinIrfm, FusionBeginsWithAConvolutionOfAllFrames) {
     const auto normed = [&](const test::Numbers& v, const std::string& name, int rows) {
         return reference::layer_norm(v, weights.at(name + ".weight"), weights.at(name + ".bias"), rows, C);
     };
-    const auto convolved = [&](const test::Numbers& v, const std::string& name) {
-        return reference::conv2d(v, weights.at(name + ".weight"), weights.at(name + ".bias"), H, W, C, C, 3);
+    const auto convolved = [&](const test::Numbers& v, const std::string& name, int k) {
+        return reference::conv2d(v, weights.at(name + ".weight"), weights.at(name + ".bias"), H, W, C, C, k);
     };
     const auto frame = [&](const test::Numbers& v, int f) {
         return test::Numbers(v.begin() + f * H * W * C, v.begin() + (f + 1) * H * W * C);
@@ -148,10 +149,14 @@ TEST(SwinIrfm, FusionBeginsWithAConvolutionOfAllFrames) {
     };
     const auto all = normed(stack, "patch_embed.norm", frames * H * W);
     test::Numbers fused = frame(all, frames - 1);
-    for (int f = 0; f < frames; ++f) fused = add(fused, convolved(frame(all, f), text("fusion.", f)));
+    for (int f = 0; f < frames; ++f) fused = add(fused, convolved(frame(all, f), text("fusion.", f), kernel_size));
     test::expect_near(probe.result, fused, 1e-5, "for the blocks");
-    const auto expected = add(convolved(normed(fused, "norm", H * W), "conv_after_body"), frame(stack, frames - 1));
+    const auto expected = add(convolved(normed(fused, "norm", H * W), "conv_after_body", 3), frame(stack, frames - 1));
     test::expect_near(out, expected, 1e-5, "out");
+}
+TEST(SwinIrfm, FusionBeginsWithAMapOfAllFrames) {
+    fuse<Fusion::linear>(1);
+    fuse<Fusion::convolution>(3);
 }
 
 constexpr SwinIrfmConfig small(MaskConfig mask) { return {{{4, 2, {3, 4, 4}, true}, 2, mask}, {{2, 1}}}; }

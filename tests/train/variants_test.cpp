@@ -116,6 +116,7 @@ struct Subpixel : ToyParts {
     using Alignment = SubpixelAlignment<2, B>;
 };
 TEST(TrainedVariants, SubpixelAlignmentAndFusion) {
+    train_once<with([](auto& c) { c.fusion = Fusion::linear; }), Subpixel>();
     train_once<with([](auto& c) { c.fusion = Fusion::convolution; }), Subpixel>();
 }
 

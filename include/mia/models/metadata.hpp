@@ -50,7 +50,7 @@ std::map<std::string, std::string> model_metadata(bool with_mask = true) {
         {"mask", c.mask.kind == MaskKind::none      ? "none"
                  : c.mask.kind == MaskKind::learned ? "learned"
                                                     : "threshold"}};
-    if (c.fusion == Fusion::convolution) m["fusion"] = "convolution";
+    if (c.fusion != Fusion::none) m["fusion"] = c.fusion == Fusion::linear ? "linear" : "convolution";
     if (c.mask.kind == MaskKind::threshold) m["mask_threshold"] = std::to_string(c.mask.threshold);
     if (c.mask.kind != MaskKind::none) {
         m["mask_first_blocks"] = std::to_string(c.mask.first_blocks);

@@ -301,9 +301,9 @@ using MiaVsrTiny = MiaVsr<mia_vsr_tiny, B>;
 inline constexpr MiaVsrConfig mia_vsr_lite{.embed_dim = 48,
                                            .num_heads = 3,
                                            .window = {3, 4, 4},
-                                           .depths = {{1}},
+                                           .depths = {{2}},
                                            .directions = directions(Direction::backward, Direction::forward),
-                                           .fusion = Fusion::convolution,
+                                           .fusion = Fusion::linear,
                                            .mid_channels = 48};
 struct LiteParts : PublishedParts {
     template <class B>

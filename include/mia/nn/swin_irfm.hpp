@@ -28,11 +28,12 @@ struct Depths {
     }
 };
 
-/// What the first block of a branch works on.
+/// What the first block of a branch works on. With linear or convolution small models soon learn from their neighbours.
+/// Parameters: fusion.0, fusion.1, ..., a convolution a frame, oldest first.
 enum class Fusion {
     none,        ///< the current frame alone; the earlier ones are keys and values (published)
-    convolution  ///< the current frame + a convolution of all frames, normed, as in BasicVSR: small models learn from
-                 ///< their neighbours soon. Parameters: fusion.0, fusion.1, ..., a convolution a frame, oldest first
+    linear,      ///< the current frame + a linear map of the pixel in all frames, normed, as convolution of 1 x 1
+    convolution  ///< likewise, a convolution of 3 x 3, as in BasicVSR
 };
 
 struct SwinIrfmConfig {
@@ -91,7 +92,7 @@ public:
         }
 
         View<const Scalar, 4> features = all.slice(frames - queries, queries);
-        if constexpr (C.fusion == Fusion::convolution) {
+        if constexpr (C.fusion != Fusion::none) {
             for (int f = 0; f < frames; ++f) {
                 const auto next = backend.scratch(queries, H, W, dim);
                 fusion_[std::size_t(f)].forward(backend, all[f], next[0], Activation::none, features[0]);
@@ -122,7 +123,7 @@ public:
     static constexpr void each_member(Self& self, Visit&& visit) {
         if constexpr (has_conv_first_feat) visit("conv_first_feat", self.conv_first_feat_);
         visit("patch_embed.norm", self.patch_norm_);
-        if constexpr (C.fusion == Fusion::convolution) visit("fusion", self.fusion_);
+        if constexpr (C.fusion != Fusion::none) visit("fusion", self.fusion_);
         visit("layers", self.groups_);
         visit("norm", self.norm_);
         visit("conv_after_body", self.conv_after_body_);
@@ -141,10 +142,12 @@ private:
         -> std::tuple<ResidualGroup<ResidualGroupConfig{C.block, C.depths.value[I]}, B, Attention>...>;
     using Groups = decltype(groups_type(std::make_index_sequence<std::size_t(C.depths.groups())>{}));
     using Conv = Conv2d<Conv2dConfig{.in_channels = dim, .out_channels = dim}, B>;
+    using FusionConv = Conv2d<
+        Conv2dConfig{.in_channels = dim, .out_channels = dim, .kernel_size = C.fusion == Fusion::linear ? 1 : 3}, B>;
 
     Conv conv_first_feat_;
     LayerNorm<dim, B> patch_norm_;
-    std::array<Conv, std::size_t(frames)> fusion_;
+    std::array<FusionConv, std::size_t(frames)> fusion_;
     Groups groups_;
     LayerNorm<dim, B> norm_;
     Conv conv_after_body_;
