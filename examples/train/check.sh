@@ -15,11 +15,14 @@ END
 cp "$clip" "$folder/clip.mp4"
 printf '# path  kind  weight  licence\nclip.mp4 video 1 "CC0, a test"\nmissing.mkv video 1 CC0\n' >"$folder/data.txt"
 
-config whole ""
+license=', "metadata": {"license": "none, a test"}'
+config whole "$license"
 expect 0 "whole.safetensors is ready" "$folder/whole.json"
 grep -qF "missing.mkv" "$words" || fail "the missing clip is not named: $(cat "$words")"
 grep -q "^iteration 24, loss .*, PSNR-Y .* dB, .* left$" "$words" || fail "no report in: $(cat "$words")"
-grep -aqF "clip.mp4: CC0, a test" "$folder/whole.safetensors" || fail "the weights do not tell their data"
+for fact in "clip.mp4: CC0, a test" '"license":"none, a test"' "clip.mp4, the first 2 frames: PSNR-Y "; do
+    grep -aqF "$fact" "$folder/whole.safetensors" || fail "the weights do not tell $fact: $(head -c 1000 "$folder/whole.safetensors")"
+done
 [ "$(wc -l <"$folder/whole.csv")" = 25 ] || fail "the curve: $(cat "$folder/whole.csv")"
 [ "$(grep -c "<polyline" "$folder/whole.svg")" = 2 ] || fail "the drawn curve: $(head -c 2000 "$folder/whole.svg")"
 [ "$(cd "$folder/whole_samples" && echo *)" = "0000012.png 0000024.png" ] || fail "samples: $(ls "$folder/whole_samples")"
@@ -28,7 +31,7 @@ grep -aqF "clip.mp4: CC0, a test" "$folder/whole.safetensors" || fail "the weigh
 expect 1 "exists already" "$folder/whole.json"
 
 # Interrupted while it runs, with another number of threads, and resumed.
-config cut ""
+config cut "$license"
 expect 1 "no run can be resumed" "$folder/cut.json" --resume
 touch "$folder/cut.txt"
 "$program" "$folder/cut.json" --threads 1 >"$folder/cut.txt" 2>&1 &
@@ -41,7 +44,7 @@ code=$?
 expect 1 "--resume" "$folder/cut.json"
 sed -i 's/"batch": 1/"batch": 2/' "$folder/cut.json"
 expect 1 "the run was begun with 'batch 1', and this one has 'batch 2'" "$folder/cut.json" --resume
-config cut ""
+config cut "$license"
 expect 0 "cut.safetensors is ready" "$folder/cut.json" --resume
 same_bytes "$folder/whole.safetensors" "$folder/cut.safetensors"
 same_bytes "$folder/whole.state" "$folder/cut.state"
@@ -63,6 +66,10 @@ config wrong ', "frames": 1000'
 expect 1 "25 frames, 1000 are needed" "$folder/wrong.json"
 config wrong ', "data": "nowhere.txt"'
 expect 1 "nowhere.txt: the data set cannot be opened" "$folder/wrong.json"
+config wrong ', "metadata": {"iterations": 3}'
+expect 1 '"metadata" is {"iterations":3}. Write an object of strings' "$folder/wrong.json"
+config wrong ', "metadata": {"scale": "4"}'
+expect 1 '"metadata" has a "scale", which the model itself writes' "$folder/wrong.json"
 config wrong ','
 expect 1 "is not JSON" "$folder/wrong.json"
 expect 1 "cannot be opened" "$folder/nothing.json"

@@ -94,6 +94,14 @@ public:
         to = folder_ / value->get<std::string>();
     }
 
+    void read(const char* key, std::map<std::string, std::string>& to) {
+        const auto* value = find(key);
+        if (value == nullptr) return;
+        if (!value->is_object() || !std::ranges::all_of(*value, [](const auto& word) { return word.is_string(); }))
+            refuse(key, *value, "an object of strings, like {\"license\": \"CC0-1.0\"}");
+        value->get_to(to);
+    }
+
     /// Error for the first member that nobody asked for.
     void finish() const {
         for (const auto& member : object_.items()) {
@@ -138,6 +146,7 @@ TrainConfig read_config(const std::filesystem::path& path) {
     members.read("validation_frames", config.validation_frames, 1);
     members.read("start", config.start);
     members.read("output", config.output);
+    members.read("metadata", config.metadata);
     members.read("report_every", config.report_every, 1);
     members.read("validate_every", config.validate_every, 1);
     members.read("save_every", config.save_every, 1);

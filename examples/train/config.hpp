@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <string>
 
 #include "mia/train/trainer.hpp"
 
@@ -12,6 +14,7 @@ struct TrainConfig {
     std::filesystem::path output;      ///< .safetensors
     int validation_frames = 8;         ///< the first ones
     std::int64_t report_every = 100, validate_every = 5000, save_every = 1000;  ///< iterations
+    std::map<std::string, std::string> metadata;  ///< for the weights' file, beside what `train` itself knows
     mia::TrainerConfig trainer;
 
     /// Beside the output: what the run needs to go on, its curve, and a folder of pictures, one a validation.

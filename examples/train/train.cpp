@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <thread>
@@ -50,6 +51,10 @@ public:
           set_(mia::read_data_set(config.data)),
           trainer_(load(), config.trainer),
           curve_(config.table(), config.drawing(), begin(resume)) {
+        const auto model = mia::model_metadata<mia::MiaVsrLite<>>();
+        for (const auto& member : config.metadata)
+            require(!model.contains(member.first), "\"metadata\" has a \"", member.first,
+                    "\", which the model itself writes. Give it another name.");
         if (config.validation.empty()) return;
         truth_ = mia::read_clip(config.validation, config.validation_frames);
         std::filesystem::create_directories(config.samples());
@@ -67,7 +72,7 @@ public:
             const bool last = trainer_.is_done();
             const auto is_due = [&](std::int64_t every) { return step.iteration % every == 0 || last; };
             std::optional<double> psnr_y;
-            if (truth_.frames > 0 && is_due(config_.validate_every)) psnr_y = validate(step.iteration);
+            if (truth_.frames > 0 && is_due(config_.validate_every)) psnr_y_ = psnr_y = validate(step.iteration);
             if (psnr_y || is_due(config_.report_every)) report(psnr_y, first);
             if (is_due(config_.save_every)) trainer_.save(config_.state());
         }
@@ -75,8 +80,7 @@ public:
             trainer_.save(config_.state());
             return false;
         }
-        trainer_.save_weights(config_.output, {{"iterations", std::to_string(trainer_.iterations_done())},
-                                               {"training_data", sources_text(set_, trainer_.clips())}});
+        trainer_.save_weights(config_.output, metadata());
         std::printf("%s is ready\n", config_.output.c_str());
         return true;
     }
@@ -94,6 +98,21 @@ private:
         else if (!config_.start.empty())
             trainer_.start_from(mia::read_state_dict(config_.start));
         return trainer_.iterations_done();
+    }
+
+    /// Of the weights, for people.
+    std::map<std::string, std::string> metadata() {
+        auto words = config_.metadata;
+        words["iterations"] = std::to_string(trainer_.iterations_done());
+        words["training_data"] = sources_text(set_, trainer_.clips());
+        if (truth_.frames > 0) {
+            if (!psnr_y_) psnr_y_ = validate(trainer_.iterations_done());
+            char number[32];
+            std::snprintf(number, sizeof number, "%.3f", *psnr_y_);
+            words["validation"] = text(config_.validation.filename().string(), ", the first ", truth_.frames,
+                                       " frames: PSNR-Y ", number, " dB");
+        }
+        return words;
     }
 
     double validate(std::int64_t iteration) {
@@ -133,6 +152,7 @@ private:
     mia::Trainer<mia::MiaVsrLite<>> trainer_;
     Curve curve_;
     mia::Clip truth_;
+    std::optional<double> psnr_y_;  ///< of the last validation
     mia::TrainingStep sum_;
     int summed_ = 0;
     Clock::time_point began_;
