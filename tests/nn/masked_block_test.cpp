@@ -1,6 +1,7 @@
 #include "mia/nn/masked_block.hpp"
 
 #include "mia/io/load_parameters.hpp"
+#include "reference/numbers.hpp"
 #include "support/golden.hpp"
 
 namespace mia {
@@ -162,6 +163,41 @@ TYPED_TEST(MaskedBlockGolden, NothingKeptAndAllKept) {
     using Block = MaskedBlock<block_config(8, 2, MaskKind::learned, TypeParam::kernel), Cpu, InterFrameAttention>;
     run_golden<Block, float>("block_edge", Shift::half_window, 2, MaskKind::learned, "none.", "none.bias");
     run_golden<Block, float>("block_edge", Shift::half_window, 2, MaskKind::learned, "all.", "all.bias");
+}
+
+/// Keeps every token, whatever the block decided.
+struct KeepAll : MaskProbe {
+    void change_mask(View<std::uint8_t, 3> keep) { std::fill_n(keep.data, keep.size(), std::uint8_t(1)); }
+};
+
+TEST(MaskedBlock, AProbeChangesTheMaskOfAComposedBlock) {
+    constexpr int H = 5, W = 6, C = 4;
+    constexpr BlockConfig config{
+        {C, 2, {2, 4, 4}, true}, 2, {.kind = MaskKind::threshold, .threshold = 1e6f}, BlockKernel::composed};
+    using Block = MaskedBlock<config, Cpu, InterFrameAttention>;
+    Cpu cpu(2, ScratchFill::nan);
+    Network<Block> block(cpu);
+    test::Random random(1);
+    for (int i = 0; i < block.flat().extent(0); ++i) block.flat()(i) = float(random.number(-1, 1));
+    prepare(cpu, *block);
+    const auto numbers = [&] { return test::cast<float>(random.numbers(H * W * C)); };
+    const auto first = numbers(), second = numbers(), cond = numbers();
+    const auto run = [&](const std::vector<float>& x, Reuse reuse, Block::State& state, auto&& probe) {
+        std::vector<float> y(H * W * C);
+        block->forward(cpu, Shift::none, {x.data(), {1, H, W, C}}, {cond.data(), {1, H, W, C}}, reuse, state,
+                       {y.data(), {1, H, W, C}}, probe);
+        return y;
+    };
+    Block::State state, changed, none;
+    run(first, Reuse::start, state, NoProbe{});
+    run(first, Reuse::start, changed, NoProbe{});
+    const auto computed = run(second, Reuse::none, none, NoProbe{});
+    MaskProbe nothing_kept;
+    EXPECT_NE(run(second, Reuse::masked, state, nothing_kept), computed);
+    EXPECT_EQ(nothing_kept.keep, std::vector<float>(H * W, 0));
+    KeepAll all_kept;
+    EXPECT_EQ(run(second, Reuse::masked, changed, all_kept), computed);
+    EXPECT_EQ(all_kept.keep, std::vector<float>(H * W, 1));
 }
 
 }  // namespace

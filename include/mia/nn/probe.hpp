@@ -25,6 +25,9 @@ struct NoProbe {
     void fused(const Features&) {}
     /// keep: (1, H, W) of the block at hand, empty if no mask was asked; blocks of a step come in order.
     void mask(View<const std::uint8_t, 3>) {}
+    /// In composed blocks (BlockKernel::composed) a probe that has
+    ///   void change_mask(View<std::uint8_t, 3> keep)
+    /// may write another mask before it is used: for experiments. mask() sees the result.
     /// y: (Fq, H, W, C), the result of block `block` of group `group`.
     template <class Features>
     void block(int, int, const Features&) {}
