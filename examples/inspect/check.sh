@@ -24,9 +24,9 @@ ffmpeg -v error -f lavfi -i testsrc2=size=120x72:rate=10 -frames:v 4 "$folder/tr
 ffmpeg -v error -i "$folder/truth_%d.png" -vf scale=30:18 "$folder/small_%d.png" </dev/null
 expect 0 "frames      4" "$folder/small_%d.png"
 weights=$(dirname "$0")/../../models/mia_lite.safetensors
-expect 0 "158912, 0.64 MB" "$weights"
+expect 0 "289938, 1.16 MB" "$weights"
 holds "$words" "mia_vsr_lite, 4 times larger, looks ahead"
-holds "$words" "embed_dim   32"
+holds "$words" "embed_dim   48"
 
 # A run with everything that is drawn: flows, masks, differences; a video with the divider; the report.
 expect 0 "report of frames 1 to 3" "$clip" --frames 1..3 --mask 0.02 --chunk 2 --context 1 --pictures "$folder/look" \
