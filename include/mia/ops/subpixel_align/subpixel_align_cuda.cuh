@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "mia/core/cuda.cuh"
+#include "mia/ops/subpixel_align/fine_tap.hpp"
 #include "mia/ops/subpixel_align/subpixel_align.hpp"
 
 namespace mia {

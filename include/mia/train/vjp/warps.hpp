@@ -138,11 +138,12 @@ template <class T>
 void subpixel_align_gradient(BasicCpu<T>& cpu, In<T, 3> dy, View<const float, 3> flow, int factor, T* d_x) {
     const int H = dy.extent(0), W = dy.extent(1), C = dy.extent(2), fine = factor * factor;
     detail::scatter_by_rows(cpu, H, [&](int begin, int end) {
-        detail::each_fine_position(flow, factor, 0, H, [&](int i, int j, int from, int row, int column, int to) {
+        detail::each_fine_run(flow, factor, 0, H, [&](int i, int j, int from, int row, int column, int to, int n) {
             if (row < begin || row >= end) return;
             const T* g = dy.data + (std::ptrdiff_t(i) * W + j) * C + from;
             T* out = d_x + (std::ptrdiff_t(row) * W + column) * C + to;
-            for (int k = 0; k < C; k += fine) out[k] += g[k];
+            for (int k = 0; k < C; k += fine)
+                for (int b = 0; b < n; ++b) out[k + b] += g[k + b];
         });
     });
 }
