@@ -67,7 +67,7 @@ void add_shape(const std::string& name, Shape shape, std::initializer_list<int> 
     add_shape("conv3x3/base_up", {height, width, 64, 256, 3}, {1});
     add_shape("conv3x3/hr", {4 * height, 4 * width, 64, 64, 3}, {1, 2});
     add_shape("conv3x3/hr_last", {4 * height, 4 * width, 64, 3, 3}, {1});
-    for (const auto& [name, channels] : {std::pair{"conv3x3/base_bf16", 120}, std::pair{"conv3x3/lite_bf16", 32}})
+    for (const auto& [name, channels] : {std::pair{"conv3x3/base_bf16", 120}, std::pair{"conv3x3/lite_bf16", 48}})
         add_case(name, {1, 2}, [channels = channels](benchmark::State& state, Cpu& cpu) {
             CpuBf16 bf16(cpu.threads());
             run_conv(state, bf16, {height, width, channels, channels, 3});

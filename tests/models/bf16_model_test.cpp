@@ -3,6 +3,7 @@
 #include "mia/models/model_list.hpp"
 #include "reference/numbers.hpp"
 #include "support/golden.hpp"
+#include "support/toy_parts.hpp"
 
 namespace mia {
 namespace {
@@ -43,12 +44,6 @@ void without_weights_it_is_the_resized_frame(int H, int W) {
     EXPECT_TRUE(same(run(bf16, *narrow, clip), run(cpu, *wide, clip))) << H << " x " << W;
 }
 
-struct SubpixelParts : LiteParts {
-    template <class B>
-    using Flow = BlockMatching<B, MatchPrecision::quarter>;
-    template <class B>
-    using Alignment = SubpixelAlignment<4, B>;
-};
 struct LightFlowParts : PublishedParts {
     template <class B>
     using Flow = SpyNet<light_spynet, B>;
@@ -63,8 +58,8 @@ constexpr MiaVsrConfig toy{.embed_dim = 16,
                            .mid_channels = 16};
 
 TEST(Bf16Model, FramesPassWithoutRounding) {
-    without_weights_it_is_the_resized_frame<toy, LiteParts>(12, 10);
-    without_weights_it_is_the_resized_frame<toy, LiteParts>(5, 3);  // padded and cropped
+    without_weights_it_is_the_resized_frame<toy, test::ToyParts>(12, 10);
+    without_weights_it_is_the_resized_frame<toy, test::ToyParts>(5, 3);  // padded and cropped
     without_weights_it_is_the_resized_frame<toy, LightFlowParts>(17, 18);
 }
 
@@ -112,7 +107,7 @@ TEST(Bf16Model, EveryPartRuns) {
         c.mask = {.kind = MaskKind::none};
         return c;
     }();
-    is_near_fp32<fused, SubpixelParts>(0.02);
+    is_near_fp32<fused, LiteParts>(0.02);
     is_near_fp32<fused, LightFlowParts>(0.05);
 }
 
