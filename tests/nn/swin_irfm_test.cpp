@@ -116,8 +116,9 @@ template <Fusion fusion>
 void fuse(int kernel_size) {
     constexpr int H = 5, W = 6, C = 4, frames = 3;
     constexpr SwinIrfmConfig config{{{C, 2, {frames, 4, 4}, true}, 2, {}}, {{1}}, fusion};
+    using Branch = SwinIrfm<config, Cpu, InterFrameAttention>;
     Cpu cpu(2, ScratchFill::nan);
-    Network<SwinIrfm<config, Cpu, InterFrameAttention>> branch(cpu);
+    Network<Branch> branch(cpu);
     test::Random random(1);
     std::map<std::string, test::Numbers> weights;
     for_each_parameter(*branch, [&](const std::string& name, const auto& p) {
@@ -130,7 +131,7 @@ void fuse(int kernel_size) {
     const auto stack = random.numbers(frames * H * W * C);
     const auto x = test::cast<float>(stack);
     std::vector<float> out(H * W * C);
-    SwinIrfm<config, Cpu, InterFrameAttention>::State state;
+    typename Branch::State state;
     Fused probe;
     branch->forward(cpu, {x.data(), {frames, H, W, C}}, 0, state, {out.data(), {H, W, C}}, probe);
 
