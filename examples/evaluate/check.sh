@@ -22,6 +22,7 @@ expect 0 "Examples" --help
 expect 2 "--protocol" "$folder/truth" "$folder/truth" --protocol psnr
 expect 2 "--mask" "$folder/truth" --model default --mask maybe
 expect 2 "--model" "$folder/truth" "$folder/truth" --mask off
+expect 2 "--model" "$folder/truth" "$folder/truth" --precision bf16
 expect 2 "VIDEOS"
 expect 1 "1 videos were given" "$folder/truth"
 expect 1 "no such file" "$folder/none" "$folder/truth"

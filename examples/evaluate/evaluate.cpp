@@ -151,7 +151,7 @@ int main(int argc, char** argv) {
         ->check(CLI::Range(0, 10000))
         ->capture_default_str()
         ->group("Model");
-    for (const char* of_model : {"--mask", "--threads", "--chunk", "--context"})
+    for (const char* of_model : {"--mask", "--precision", "--threads", "--chunk", "--context"})
         app.get_option(of_model)->needs(app.get_option("--model"));
     return run_program(app, argc, argv, [&] { run(options); });
 }

@@ -61,6 +61,7 @@ expect 2 "INPUT"
 expect 2 "--speed" "$clip" "$folder/x.mp4" --speed 9
 expect 2 "--threads" "$clip" "$folder/x.mp4" --threads 0
 expect 2 "--mask" "$clip" "$folder/x.mp4" --mask maybe
+expect 2 "--precision" "$clip" "$folder/x.mp4" --precision half
 expect 2 "--start" "$clip" "$folder/x.mp4" --start 1:xx
 expect 2 "--memory" "$clip" "$folder/x.mp4" --memory 4
 expect 2 "--size" "$clip" "$folder/x.mp4" --size 100
