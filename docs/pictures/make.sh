@@ -20,11 +20,13 @@ draw -i "$clip" -i "$work/large/%06d.png" -filter_complex "
     [input][bicubic][model]hstack=3" -frames:v 1 "$here/dog.png"
 
 # What inspect shows of frame 12: divider, difference, masks.
-"$programs/inspect" "$clip" --mask 0.02 --frames 8..13 --pictures "$work/look" --compare "$work/divider" > "$work/words"
+"$programs/inspect" "$clip" --mask 0.2 --frames 8..13 --pictures "$work/look" --compare "$work/divider" > "$work/words"
 draw -i "$work/divider/%06d.png" -i "$work/look/frame_00012_difference.png" -i "$work/look/frame_00012_mask.png" \
     -filter_complex "
     [0]select=eq(n\,4),scale=480:270[divider];
     [1]crop=640:360:0:0,scale=480:270[difference];
     [divider][difference]hstack[above];
     [2]scale=960:-2[masks];
-    [above][masks]vstack" -frames:v 1 "$here/inspect.png"
+    [above][masks]vstack,split[c][d];
+    [c]palettegen[palette];
+    [d][palette]paletteuse=dither=none" -frames:v 1 "$here/inspect.png"

@@ -24,12 +24,12 @@ ffmpeg -v error -f lavfi -i testsrc2=size=120x72:rate=10 -frames:v 4 "$folder/tr
 ffmpeg -v error -i "$folder/truth_%d.png" -vf scale=30:18 "$folder/small_%d.png" </dev/null
 expect 0 "frames      4" "$folder/small_%d.png"
 weights=$(dirname "$0")/../../models/mia_lite.safetensors
-expect 0 "289938, 1.16 MB" "$weights"
+expect 0 "218148, 0.87 MB" "$weights"
 holds "$words" "mia_vsr_lite, 4 times larger, looks ahead"
 holds "$words" "embed_dim   48"
 
 # A run with everything that is drawn: flows, masks, differences; a video with the divider; the report.
-expect 0 "report of frames 1 to 3" "$clip" --frames 1..3 --mask 0.02 --chunk 2 --context 1 --pictures "$folder/look" \
+expect 0 "report of frames 1 to 3" "$clip" --frames 1..3 --mask 1000 --chunk 2 --context 1 --pictures "$folder/look" \
     --compare "$folder/split.mp4" --report "$folder/report.html"
 same "pictures" "$(cd "$folder/look" && echo *)" \
     "$(for frame in 1 2 3; do for what in compare difference flow mask; do echo -n "frame_0000${frame}_$what.png "; done; done | sed 's/ $//')"
@@ -37,7 +37,7 @@ size() { ffprobe -v error -show_entries stream=width,height -of csv=p=0:s=x "$1"
 same "size of a comparison" "$(size "$folder/look/frame_00002_compare.png")" 1936x360
 same "size of the masks" "$(size "$folder/look/frame_00002_mask.png")" 648x368
 same "frames of the video" "$(ffprobe -v error -count_packets -show_entries stream=nb_read_packets -of csv=p=0 "$folder/split.mp4")" 3
-for fact in "Tokens skipped" "branch 2, block 2" "by hand, threshold 0.02" "data:image/png;base64,iVBORw0KGgo" "</html>"; do
+for fact in "Tokens skipped" "branch 2, block 2" "by hand, threshold 1000" "data:image/png;base64,iVBORw0KGgo" "</html>"; do
     holds "$folder/report.html" "$fact"
 done
 ! grep -qE '(src|href)="https?:' "$folder/report.html" || fail "the report needs other files"

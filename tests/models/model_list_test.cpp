@@ -95,7 +95,7 @@ TEST(RunningModel, TellsItsObserver) {
     EXPECT_NEAR(watcher.share, 1, 1e-9);  // the counted work is the work done
     EXPECT_EQ(watcher.flows, 4);
     EXPECT_EQ(watcher.steps, 6);
-    EXPECT_EQ(watcher.masks, 6);   // a block each
+    EXPECT_EQ(watcher.masks, 12);  // two blocks each
     EXPECT_EQ(watcher.tokens, 0);  // no mask
 }
 
@@ -166,7 +166,7 @@ TEST(RunningModel, StatisticsFollowTheMaskAndTheRunsInTiles) {
     WorkCount all;
     for (const auto& m : masked->statistics()) {
         const bool are_blocks = m.module.ends_with(" blocks");
-        EXPECT_EQ(m.work.tokens, are_blocks ? 5 * 24 * 40 : 0) << m.module;
+        EXPECT_EQ(m.work.tokens, are_blocks ? 2 * 5 * 24 * 40 : 0) << m.module;
         EXPECT_EQ(m.work.macs < m.work.dense_macs, are_blocks) << m.module;
         all.tokens += m.work.tokens;
         all.active_tokens += m.work.active_tokens;
@@ -192,7 +192,7 @@ TEST(RunningModel, AMaskByHandSkipsWhatChangesLess) {
     EXPECT_GT(masked->skipped_share(), 0.5);
     EXPECT_GT(still.tokens, 0);
     // The share counts the tokens of steps without a mask too.
-    EXPECT_NEAR(masked->skipped_share(), double(still.tokens - still.active) / (2 * 5 * 24 * 40), 1e-9);
+    EXPECT_NEAR(masked->skipped_share(), double(still.tokens - still.active) / (4 * 5 * 24 * 40), 1e-9);
     const auto every = lite({.threads = 2, .mask = MaskUse::by_hand, .threshold = 0});
     every->forward(moving_clip(5, 24, 40), out);
     EXPECT_EQ(every->skipped_share(), 0);
