@@ -64,7 +64,8 @@ inline std::int64_t branch_macs(const SwinIrfmConfig& config, int H, int W) {
     const AttentionConfig& attention = config.block.attention;
     const int C = attention.embed_dim, frames = attention.window.frames;
     const std::int64_t P = std::int64_t(H) * W, convolution = conv_macs(C, C, 3, P);
-    const std::int64_t fusion = config.fusion == Fusion::none ? 0 : conv_macs(C, C, config.fusion == Fusion::linear ? 1 : 3, P);
+    const std::int64_t fusion =
+        config.fusion == Fusion::none ? 0 : conv_macs(C, C, config.fusion == Fusion::linear ? 1 : 3, P);
     return frames * fusion +
            groups_macs(config.block, {.keys = frames, .queries = 1}, config.depths.blocks(), config.depths.groups(), H,
                        W) +

@@ -117,9 +117,10 @@ private:
     template <class Probe>
     void forward_fused(B& backend, Shift shift, View<const Scalar, 4> x, View<const Scalar, 4> cond, Reuse reuse,
                        State& state, View<Scalar, 4> y, Probe&& probe) const {
-        static_assert(!requires { probe.change_mask(View<std::uint8_t, 3>{}); },
-                      "MaskedBlock: only a composed block lets a probe change the mask; use .kernel = "
-                      "BlockKernel::composed");
+        static_assert(
+            !requires { probe.change_mask(View<std::uint8_t, 3>{}); },
+            "MaskedBlock: only a composed block lets a probe change the mask; use .kernel = "
+            "BlockKernel::composed");
         const auto scope = backend.scope();
         View<std::uint8_t, 3> keep{};  // (1, H, W); empty when every token is computed
         if (reuse == Reuse::masked) keep = backend.template scratch<std::uint8_t>(1, x.extent(1), x.extent(2));

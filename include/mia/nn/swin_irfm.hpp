@@ -142,8 +142,9 @@ private:
         -> std::tuple<ResidualGroup<ResidualGroupConfig{C.block, C.depths.value[I]}, B, Attention>...>;
     using Groups = decltype(groups_type(std::make_index_sequence<std::size_t(C.depths.groups())>{}));
     using Conv = Conv2d<Conv2dConfig{.in_channels = dim, .out_channels = dim}, B>;
-    using FusionConv = Conv2d<
-        Conv2dConfig{.in_channels = dim, .out_channels = dim, .kernel_size = C.fusion == Fusion::linear ? 1 : 3}, B>;
+    using FusionConv =
+        Conv2d<Conv2dConfig{.in_channels = dim, .out_channels = dim, .kernel_size = C.fusion == Fusion::linear ? 1 : 3},
+               B>;
 
     Conv conv_first_feat_;
     LayerNorm<dim, B> patch_norm_;
