@@ -1,6 +1,7 @@
 #pragma once
 #include "mia/core/backend.hpp"
 #include "mia/core/count.hpp"
+#include "mia/core/error.hpp"
 
 // Contract. One whole-pixel vector per 8 x 8 patch, the flow of every pixel of the patch: the content of `ref` at p is
 // found in `supp` at p + flow(p).
@@ -26,6 +27,17 @@ void block_match(BasicCount<T>& count, In<Wide<T>, 3>, In<Wide<T>, 3>, View<floa
     count.template scratch<std::uint8_t>(2, flow.extent(0) + 40, flow.extent(1) + 40);
     count.record({"block_match"}, flow);
 }
+
+namespace detail {
+template <class T>
+void check_block_match(View<const T, 3> ref, View<const T, 3> supp, View<float, 3> flow) {
+    const int H = ref.extent(0), W = ref.extent(1);
+    require(same_shape(ref, supp) && ref.extent(2) == 3 && flow.extent(0) == H && flow.extent(1) == W &&
+                flow.extent(2) == 2,
+            "block_match: ref ", shape_text(ref), ", supp ", shape_text(supp), ", flow ", shape_text(flow),
+            "; needed: (H, W, 3), (H, W, 3), (H, W, 2)");
+}
+}  // namespace detail
 
 }  // namespace mia
 

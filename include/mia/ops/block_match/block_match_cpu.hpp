@@ -55,10 +55,7 @@ void block_match(BasicCpu<T>& cpu, In<Wide<T>, 3> ref, In<Wide<T>, 3> supp, View
                  MatchPrecision precision = MatchPrecision::pixel) {
     using namespace detail;
     const int H = ref.extent(0), W = ref.extent(1);
-    require(same_shape(ref, supp) && ref.extent(2) == 3 && flow.extent(0) == H && flow.extent(1) == W &&
-                flow.extent(2) == 2,
-            "block_match: ref ", shape_text(ref), ", supp ", shape_text(supp), ", flow ", shape_text(flow),
-            "; needed: (H, W, 3), (H, W, 3), (H, W, 2)");
+    check_block_match(ref, supp, flow);
     const auto scope = cpu.scope();
     const int rows = simd::round_up(H, match_patch) + 2 * match_border,
               columns = simd::round_up(W, match_patch) + 2 * match_border;

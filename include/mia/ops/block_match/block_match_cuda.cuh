@@ -110,10 +110,7 @@ void block_match(BasicCuda<T>& cuda, In<T, 3> ref, In<T, 3> supp, View<float, 3>
                  MatchPrecision precision = MatchPrecision::pixel) {
     using namespace detail;
     const int H = ref.extent(0), W = ref.extent(1);
-    require(same_shape(ref, supp) && ref.extent(2) == 3 && flow.extent(0) == H && flow.extent(1) == W &&
-                flow.extent(2) == 2,
-            "block_match: ref ", shape_text(ref), ", supp ", shape_text(supp), ", flow ", shape_text(flow),
-            "; needed: (H, W, 3), (H, W, 3), (H, W, 2)");
+    check_block_match(ref, supp, flow);
     constexpr int threads = 160;  // two moves each, of 17 x 17
     const auto scope = cuda.scope();
     const int down = ceil_div(H, match_patch), across = ceil_div(W, match_patch);

@@ -44,9 +44,7 @@ struct FlowWarp {
 template <class T, class U>
 void flow_warp(BasicCuda<T>& cuda, In<U, 3> x, View<const float, 3> flow, Padding padding, View<U, 3> y) {
     const int H = x.extent(0), W = x.extent(1), C = x.extent(2);
-    require(same_shape(x, y) && flow.extent(0) == H && flow.extent(1) == W && flow.extent(2) == 2, "flow_warp: x ",
-            shape_text(x), ", flow ", shape_text(flow), ", y ", shape_text(y),
-            "; needed: (H, W, C), (H, W, 2), (H, W, C)");
+    detail::check_flow_warp<U>(x, flow, y);
     detail::each_in_rows(cuda, "flow_warp", H, W * C, detail::FlowWarp<U>{x, flow, padding, y});
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include "mia/core/backend.hpp"
 #include "mia/core/count.hpp"
+#include "mia/core/error.hpp"
 
 // Contract. Patch alignment (MIA-VSR, Sec. 3.4, after PSRT): every pixel of an 8 x 8 patch moves by the patch's mean
 // flow, and reads the nearest pixel.
@@ -21,6 +22,18 @@ void patch_align(BasicCount<T>& count, In<T, 3>, View<const float, 3> flow, Out<
     count.template scratch<float>((flow.extent(0) + 7) / 8, (flow.extent(1) + 7) / 8, 2);
     count.record({"patch_align"}, y);
 }
+
+namespace detail {
+template <class T>
+void check_patch_align(View<const T, 3> x, View<const float, 3> flow, View<T, 3> y) {
+    const int H = x.extent(0), W = x.extent(1);
+    require(same_shape(x, y) && flow.extent(0) == H && flow.extent(1) == W && flow.extent(2) == 2, "patch_align: x ",
+            shape_text(x), ", flow ", shape_text(flow), ", y ", shape_text(y),
+            "; needed: (H, W, C), (H, W, 2), (H, W, C)");
+    require((H >= 5 || H % patch_size == 0) && (W >= 5 || W % patch_size == 0), "patch_align: a flow of ", H, " x ", W,
+            " cannot be reflected to multiples of 8; give at least 5 x 5 pixels (pad the frames)");
+}
+}  // namespace detail
 
 }  // namespace mia
 

@@ -44,11 +44,7 @@ struct PatchAlign {
 template <class T>
 void patch_align(BasicCuda<T>& cuda, In<T, 3> x, View<const float, 3> flow, Out<T, 3> y) {
     const int H = x.extent(0), W = x.extent(1), C = x.extent(2);
-    require(same_shape(x, y) && flow.extent(0) == H && flow.extent(1) == W && flow.extent(2) == 2, "patch_align: x ",
-            shape_text(x), ", flow ", shape_text(flow), ", y ", shape_text(y),
-            "; needed: (H, W, C), (H, W, 2), (H, W, C)");
-    require((H >= 5 || H % patch_size == 0) && (W >= 5 || W % patch_size == 0), "patch_align: a flow of ", H, " x ", W,
-            " cannot be reflected to multiples of 8; give at least 5 x 5 pixels (pad the frames)");
+    detail::check_patch_align<T>(x, flow, y);
     const auto scope = cuda.scope();
     const auto mean = cuda.template scratch<float>(detail::ceil_div(H, patch_size), detail::ceil_div(W, patch_size), 2);
     detail::patch_mean(cuda, flow, mean);

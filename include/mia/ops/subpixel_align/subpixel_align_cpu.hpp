@@ -44,10 +44,7 @@ void copy_runs(const T* in, int stride, int C, T* out) {
 template <class T>
 void subpixel_align(BasicCpu<T>& cpu, In<T, 3> x, View<const float, 3> flow, int factor, Out<T, 3> y) {
     const int H = x.extent(0), W = x.extent(1), C = x.extent(2), fine = factor * factor;
-    require(factor >= 1 && C % std::max(1, fine) == 0 && same_shape(x, y) && flow.extent(0) == H &&
-                flow.extent(1) == W && flow.extent(2) == 2,
-            "subpixel_align: x ", shape_text(x), ", flow ", shape_text(flow), ", y ", shape_text(y),
-            " and a factor of ", factor, "; needed: (H, W, C), (H, W, 2), (H, W, C), C a multiple of factor^2");
+    detail::check_subpixel_align<T>(x, flow, factor, y);
     cpu.parallel_for(H, 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
         std::fill(y.data + begin * W * C, y.data + end * W * C, T(0));
         detail::each_fine_run(flow, factor, int(begin), int(end),
