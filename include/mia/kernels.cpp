@@ -12,7 +12,7 @@ namespace mia::detail {
     template void product_rows(const RowsProduct<T>&, int);                \
     template void AttentionPanel<T, KvOrder::tokens_first>::run() const;   \
     template void AttentionPanel<T, KvOrder::channels_first>::run() const; \
-    template int BlockWorker<T>::run(int, const T*, const T*, Reuse, T*, T*, T*, std::uint8_t*);
+    template BlockWorker<T>::Counts BlockWorker<T>::run(int, const T*, const T*, Reuse, T*, T*, T*, std::uint8_t*);
 
 MIA_KERNELS_OF(float)
 MIA_KERNELS_OF(double)

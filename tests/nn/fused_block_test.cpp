@@ -46,8 +46,8 @@ void compare(int H, int W, Shift shift, int threads, int frames = 3) {
     const auto cond = random_features(Fused::condition_frames, H, W, A.embed_dim, 2);
     for (int t = 0; t < frames; ++t) {
         const auto noise = random_features(1, H, W, A.embed_dim, 10 + unsigned(t));
-        for (int p = 0; p < H * W; ++p)  // a rectangle in the lower right changes, more of it each time
-            if (p / W >= H / (t + 2) && p % W >= W / 3)
+        for (int p = 0; p < H * W; ++p)  // the lower part changes, more of it each time: at the left one pixel in three
+            if (p / W >= H / (t + 2) && (p % W >= W / 3 || p % 3 == 0))
                 for (int c = 0; c < A.embed_dim; ++c)
                     x.data()[p * A.embed_dim + c] += noise.data()[p * A.embed_dim + c];
         Tensor<float, 4> y(1, H, W, A.embed_dim), expected(1, H, W, A.embed_dim);
@@ -96,6 +96,19 @@ TEST(FusedBlock, OtherWindows) {
                                                                                              1);
     compare<AttentionConfig{.embed_dim = 8, .num_heads = 2, .window = {3, 12, 10}}, threshold>(15, 33, Shift::none, 1);
     compare<AttentionConfig{.embed_dim = 4, .num_heads = 2, .window = {2, 40, 40}}, threshold>(9, 41, Shift::none, 1);
+}
+// Windows that share vectors: an odd number of them, more than a batch, and frames smaller than one batch.
+TEST(FusedBlock, SmallWindows) {
+    constexpr AttentionConfig four{.embed_dim = 48, .num_heads = 3, .window = {3, 4, 4}};
+    for (const auto& [H, W] : {std::pair{11, 19}, {4, 4}, {3, 9}, {25, 20}}) {
+        compare<four, threshold>(H, W, Shift::none, 1, 4);
+        compare<four, threshold>(H, W, Shift::half_window, 2, 4);
+    }
+    compare<four, learned>(13, 17, Shift::half_window, 2, 4);
+    compare<four, none>(13, 17, Shift::half_window, 2);
+    compare<AttentionConfig{.embed_dim = 12, .num_heads = 3, .window = {3, 3, 3}}, threshold>(17, 13,
+                                                                                              Shift::half_window, 2);
+    compare<AttentionConfig{.embed_dim = 12, .num_heads = 3, .window = {3, 1, 1}}, threshold>(7, 13, Shift::none, 2);
 }
 TEST(FusedBlock, OtherWidths) {
     compare<AttentionConfig{.embed_dim = 120, .num_heads = 6}, learned>(11, 19, Shift::half_window, 2);

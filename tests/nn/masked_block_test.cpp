@@ -56,14 +56,18 @@ std::vector<float> from_windows(const WindowGrid& grid, const test::Array& a) {
     return image;
 }
 
-/// (windows, tokens, C) of the fused block's (windows, panels * C * width).
+/// (windows, tokens, C) of the fused block's (bundles, panels * C * width).
 template <class T>
-std::vector<T> from_panels(View<const T, 2> panels, int tokens, int C) {
+std::vector<T> from_panels(View<const T, 2> panels, const WindowGrid& grid, int C) {
     constexpr int width = simd::panel_vectors * simd::lanes<T>;
+    const WindowBundle bundle{grid.window.tokens(), simd::lanes<T>};
     std::vector<T> out;
-    for (int w = 0; w < panels.extent(0); ++w)
-        for (int n = 0; n < tokens; ++n)
-            for (int c = 0; c < C; ++c) out.push_back(panels(w, (n / width * C + c) * width + n % width));
+    for (int w = 0; w < grid.windows(); ++w)
+        for (int n = 0; n < bundle.tokens; ++n)
+            for (int c = 0; c < C; ++c) {
+                const int lane = w % bundle.windows() * bundle.stride() + n;
+                out.push_back(panels(w / bundle.windows(), (lane / width * C + c) * width + lane % width));
+            }
     return out;
 }
 
@@ -119,7 +123,7 @@ void run_golden(const std::string& file, Shift shift, int frames, MaskKind mask,
         }
         const auto name = [&](const char* part) { return prefix + frame + part; };
         if constexpr (Block::is_fused) {  // tokens in panels; one map for the sum of both branches
-            const auto pred_q = from_panels<T>(state.pred_q.view(), grid.window.tokens(), C);
+            const auto pred_q = from_panels<T>(state.pred_q.view(), grid, C);
             errors.compare(name("state0_pred_q"), pred_q.data(), golden(name("state0_pred_q")).data, float_rounding);
             const auto x_pred = from_windows(grid, golden(name("state1_x_pred")));
             auto sum = golden(name("state2_hidden")).data;

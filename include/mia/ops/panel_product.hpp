@@ -44,13 +44,12 @@ struct NothingBeforeATile {
 };
 
 /// store(m, j, v): v[e] = bias[m + e] + sum_k weight[m + e, k] panel[k, lanes of vector j], for all rows m, as many at
-/// once as a lane holds elements, and the first `vectors` vectors of a panel (lanes of K, width). before_tile(m) runs
+/// once as a lane holds elements, and the first `vectors` vectors of a panel (lanes of K, stride). before_tile(m) runs
 /// before the tile that begins at row m: a place to prefetch.
 template <class T, int Vectors, class Store, class BeforeTile>
-MIA_INLINE void panel_product_vectors(const PackedRows<T>& w, const Lane<T>* panel, Store& store_vectors,
-                                      BeforeTile& before_tile) {
+MIA_INLINE void panel_product_vectors(const PackedRows<T>& w, const Lane<T>* panel, std::ptrdiff_t stride,
+                                      Store& store_vectors, BeforeTile& before_tile) {
     using namespace simd;
-    constexpr std::ptrdiff_t width = panel_vectors * lanes<T>;
     constexpr int most = max_tile_rows(panel_vectors), n = per_lane<T>;
     each_lane_tile<T>(w.M, most, [&](int m0, int height) MIA_INLINE_LAMBDA {
         before_tile(m0);
@@ -62,7 +61,7 @@ MIA_INLINE void panel_product_vectors(const PackedRows<T>& w, const Lane<T>* pan
                 for (int j = 0; j < Vectors; ++j) c[i][j] = broadcast(w.bias.data()[m0 + i]);
             const int depth = w.depth();
             accumulate<Lane<T>, Rows, Vectors>(
-                ColumnsOperand<Lane<T>, Rows>(w.tiles.data() + std::ptrdiff_t(m0) * depth, Rows), panel, width, depth,
+                ColumnsOperand<Lane<T>, Rows>(w.tiles.data() + std::ptrdiff_t(m0) * depth, Rows), panel, stride, depth,
                 c);
 #pragma GCC unroll 12
             for (int i = 0; i < Rows; i += n)
@@ -77,12 +76,12 @@ MIA_INLINE void panel_product_vectors(const PackedRows<T>& w, const Lane<T>* pan
     });
 }
 template <class T, class Store, class BeforeTile = NothingBeforeATile>
-void panel_product(const PackedRows<T>& w, const Lane<T>* panel, int vectors, Store store_vectors,
-                   BeforeTile before_tile = {}) {
+void panel_product(const PackedRows<T>& w, const Lane<T>* panel, std::ptrdiff_t stride, int vectors,
+                   Store store_vectors, BeforeTile before_tile = {}) {
     if (vectors == 1)
-        panel_product_vectors<T, 1>(w, panel, store_vectors, before_tile);
+        panel_product_vectors<T, 1>(w, panel, stride, store_vectors, before_tile);
     else
-        panel_product_vectors<T, 2>(w, panel, store_vectors, before_tile);
+        panel_product_vectors<T, 2>(w, panel, stride, store_vectors, before_tile);
 }
 
 /// v[e] = channel c + e of a panel's lanes, zero beyond C. x: (lanes of C, width), or (C, width) of single elements.

@@ -23,6 +23,18 @@ struct BlockShape {
     int keys() const { return (condition_frames + 1) * window.tokens(); }
 };
 
+/// Windows whose tokens lie in the same vectors of a backend: each window begins a vector, and as panels of products
+/// are two vectors wide, two windows of at most one vector share a panel.
+struct WindowBundle {
+    int tokens, lanes;                                                             ///< of a window, of a vector
+    constexpr int stride() const { return (tokens + lanes - 1) / lanes * lanes; }  ///< lanes from a window to the next
+    constexpr int windows() const { return stride() == lanes ? 2 : 1; }
+    constexpr int width() const {
+        return (windows() * stride() + 2 * lanes - 1) / (2 * lanes) * (2 * lanes);
+    }  ///< lanes
+    constexpr int count(int all_windows) const { return (all_windows + windows() - 1) / windows(); }
+};
+
 /// How a block decides which tokens it computes anew (nn/mask_predictor.hpp).
 enum class BlockMask { none, learned, threshold };
 
@@ -40,7 +52,7 @@ struct BlockParameters {
 template <class B>
 struct FusedState {
     using T = typename B::Scalar;
-    Tensor<T, 2, B> pred_q;  ///< (windows, tokens * C), normed tokens of the last frame, in the backend's own order
+    Tensor<T, 2, B> pred_q;  ///< (bundles, tokens * C), normed tokens of the last frame, in the backend's own order
     Tensor<T, 2, B> sum;     ///< (P, C) x_pred + hidden, possibly older
 };
 
@@ -80,9 +92,8 @@ void fused_block(BasicCount<T>& count, Shift, In<T, 3> x, In<T, 4>, const Packed
     const std::int64_t C = s.dim, P = grid.pixels(), N = s.keys();
     if (reuse != Reuse::none) {
         constexpr int n = per_lane<T>;
-        const int lanes = 2 * 64 / int(sizeof(Wide<T>));  // at most: what a backend rounds a window's tokens up to
-        state.pred_q.resize(count, grid.windows(),
-                            (s.window.tokens() + lanes - 1) / lanes * lanes * ((s.dim + n - 1) / n * n));
+        const WindowBundle bundle{s.window.tokens(), 64 / int(sizeof(Wide<T>))};  // the widest vectors there are
+        state.pred_q.resize(count, bundle.count(grid.windows()), bundle.width() * ((s.dim + n - 1) / n * n));
         state.sum.resize(count, grid.pixels(), s.dim);
     }
     const BlockParameters<T>& p = block.parameters;

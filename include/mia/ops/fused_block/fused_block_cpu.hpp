@@ -114,10 +114,10 @@ void pack_block(BasicCpu<T>&, const BlockShape& shape, const BlockParameters<T>&
 namespace detail {
 inline namespace MIA_INSTRUCTIONS {  // see mia/kernels.cpp
 
-/// One worker's way through a window inside the L2 cache: tokens in lanes from the gather to the scatter, so that
-/// linear maps broadcast weights, and LayerNorm, softmax and GELU are vertical. Masked tokens are dropped when the
-/// window is gathered: skipping is a smaller number of vectors. What a product reads lies in panels of Lane<T>, the
-/// rest in wide numbers.
+/// One worker's way through a batch of windows inside the L2 cache: tokens in lanes from the gather to the scatter, so
+/// that linear maps broadcast weights, and LayerNorm, softmax and GELU are vertical. Masked tokens are dropped after
+/// the predictor, and the active ones of the whole batch packed into neighbouring lanes: skipping is a smaller number
+/// of vectors. What a product reads lies in panels of Lane<T>, the rest in wide numbers.
 template <class T>
 class BlockWorker {
     using W = Wide<T>;
@@ -125,110 +125,152 @@ class BlockWorker {
     using V = simd::Vec<T>;
     static constexpr int lanes = simd::lanes<T>, width = simd::panel_vectors * lanes, n = per_lane<T>;
     using Group = V[n];  ///< rows of a product that go into one row of lanes
+    static constexpr int batch_tokens = 64;
 
 public:
-    static std::size_t scratch_bytes(const BlockShape& s) {
-        const std::ptrdiff_t C = simd::ceil_div(s.dim, n), A = s.num_heads * padded_head<T>(s) / n, N = s.keys(),
-                             Q = padded(s.window.tokens());
-        return std::size_t(Q * (5 * C + 2 * A) + 2 * A * (N + width)) * sizeof(L) +
-               std::size_t(width * (simd::round_up(s.hidden, n) + 2 * std::max<std::ptrdiff_t>(N, s.dim)) + Q) *
-                   sizeof(W) +
-               std::size_t(5 * Q) * sizeof(int) + 17 * cache_line;
-    }
-    /// Elements of a window's normed tokens in the state.
+    struct Counts {
+        int tokens = 0, windows = 0;  ///< active ones
+    };
+
+    static WindowBundle bundle_of(const BlockShape& s) { return {s.window.tokens(), lanes}; }
+    /// Bundles in a batch.
+    static int batch_bundles(const BlockShape& s) { return std::max(1, batch_tokens / bundle_of(s).width()); }
+    /// Elements of a bundle's normed tokens in the state.
     static std::ptrdiff_t state_size(const BlockShape& s) {
-        return std::ptrdiff_t(padded(s.window.tokens())) * simd::round_up(s.dim, n);
+        return std::ptrdiff_t(bundle_of(s).width()) * simd::round_up(s.dim, n);
+    }
+
+    static std::size_t scratch_bytes(const BlockShape& s) {
+        const WindowBundle bundle = bundle_of(s);
+        const std::ptrdiff_t C = simd::ceil_div(s.dim, n), A = s.num_heads * padded_head<T>(s) / n, N = s.keys(),
+                             batch = std::ptrdiff_t(batch_bundles(s)) * bundle.width();
+        return std::size_t((4 * batch + bundle.width()) * C + 2 * A * (batch + width) +
+                           2 * A * bundle.windows() * (N + width)) *
+                   sizeof(L) +
+               std::size_t(width * (simd::round_up(s.hidden, n) + 2 * std::max<std::ptrdiff_t>(N, s.dim)) + batch) *
+                   sizeof(W) +
+               std::size_t(5 * batch + batch_bundles(s) * bundle.windows() + 1) * sizeof(int) + 18 * cache_line;
     }
 
     BlockWorker(const PackedBlock<BasicCpu<T>>& block, const WindowGrid& grid, Arena& arena)
         : w_(block),
           s_(block.shape),
           grid_(grid),
+          bundle_(bundle_of(s_)),
+          bundles_(batch_bundles(s_)),
           C_(s_.dim),
           A_(s_.num_heads * padded_head<T>(s_)),
           N_(s_.keys()),
           Q_(s_.window.tokens()),
-          kv_stride_(N_ + width) {
-        const std::ptrdiff_t Q = padded(Q_), C = panel_size() / width, A = A_ / n;
+          heads_stride_(one_window() ? width : bundles_ * bundle_.width() + width),
+          heads_panel_(one_window() ? std::ptrdiff_t(A_ / n) * width : width),
+          kv_window_(N_ + width),
+          kv_stride_(bundle_.windows() * kv_window_) {
+        const std::ptrdiff_t batch = std::ptrdiff_t(bundles_) * bundle_.width(), C = panel_size() / width, A = A_ / n;
         const auto take = [&]<class U>(U*& p, std::ptrdiff_t count) {
             p = static_cast<U*>(arena.take(std::size_t(count) * sizeof(U)));
         };
-        for (L** p : {&raw_, &current_, &earlier_, &normed_, &picked_tokens_}) take(*p, Q * C);
-        for (L** p : {&query_, &heads_}) take(*p, Q * A);
+        for (L** p : {&raw_, &current_, &normed_, &picked_tokens_}) take(*p, batch * C);
+        take(earlier_, bundle_.width() * C);
+        for (L** p : {&query_, &heads_}) take(*p, A * (batch + width));
         take(keys_, A * kv_stride_);
         take(values_, A_ * kv_stride_);
         take(hidden_, width * w_.fc1.M);
         for (W** p : {&scores_, &picked_}) take(*p, std::max(N_, C_) * width);
         branch_ = scores_, x1_ = picked_;  // in L2 there is no room for what is not needed
-        take(valid_, Q);
-        for (int** p : {&pixel_, &next_pixel_, &lane_token_, &lane_pixel_, &keep_}) take(*p, Q);
+        take(valid_, batch);
+        for (int** p : {&pixel_, &next_pixel_, &lane_token_, &lane_pixel_, &keep_}) take(*p, batch);
+        take(begin_, bundles_ * bundle_.windows() + 1);
         // Lanes without a token compute on finite numbers, and nobody reads their results.
-        for (L* p : {raw_, earlier_, picked_tokens_}) std::fill_n(p, Q * C, L());
+        for (L* p : {raw_, picked_tokens_}) std::fill_n(p, batch * C, L());
+        std::fill_n(earlier_, bundle_.width() * C, L());
+        for (L* p : {query_, heads_}) std::fill_n(p, A * (batch + width), L());
         std::fill_n(keys_, A * kv_stride_, L());
         std::fill_n(values_, A_ * kv_stride_, T(0));
         std::fill_n(picked_, N_ * width, W(0));
-        std::fill_n(valid_, Q, W(0));
     }
 
-    static int padded(int tokens) { return simd::round_up(tokens, width); }
-
-    /// Computes one window; returns the number of its active tokens.
-    int run(int window, const T* x, const T* cond, Reuse reuse, T* pred_q, T* sum, T* y, std::uint8_t* keep);
+    /// Computes the windows of one batch.
+    Counts run(int batch, const T* x, const T* cond, Reuse reuse, T* pred_q, T* sum, T* y, std::uint8_t* keep);
 
 private:
     int panels(int count) const { return simd::ceil_div(count, width); }
     static int vectors(int count, int panel) { return count - panel * width > lanes ? 2 : 1; }
     std::ptrdiff_t panel_size() const { return std::ptrdiff_t(simd::ceil_div(C_, n)) * width; }  ///< of C channels
-    std::ptrdiff_t heads_size() const { return std::ptrdiff_t(A_ / n) * width; }                 ///< of the heads
+    bool one_window() const { return bundles_ == 1 && bundle_.windows() == 1; }                  ///< in a batch
+    std::ptrdiff_t bundle_size() const { return panel_size() * (bundle_.width() / width); }
+    int batches() const { return simd::ceil_div(bundle_.count(grid_.windows()), bundles_); }
 
-    /// Where the window's tokens lie, and those of the next one, whose rows are fetched while this one is computed.
-    void locate(int window) {
-        if (located_ == window)
-            std::swap(pixel_, next_pixel_);
-        else
-            grid_.pixels_of(window, pixel_);
-        located_ = window + 1 < grid_.windows() ? window + 1 : -1;
-        if (located_ >= 0) grid_.pixels_of(located_, next_pixel_);
-        padded_window_ = false;
-        for (int q = 0; q < Q_; ++q) {
-            valid_[q] = pixel_[q] >= 0 ? W(1) : W(0);
-            padded_window_ |= pixel_[q] < 0;
-        }
+    /// to: the pixel of each of a batch's lanes, -1 where there is none.
+    void pixels_of(int batch, int* to) const {
+        std::fill_n(to, bundles_ * bundle_.width(), -1);
+        const int first = batch * bundles_ * bundle_.windows();
+        for (int i = 0; i < bundles_ * bundle_.windows() && first + i < grid_.windows(); ++i)
+            grid_.pixels_of(first + i,
+                            to + i / bundle_.windows() * bundle_.width() + i % bundle_.windows() * bundle_.stride());
     }
 
-    /// Fetches into L2 the rows of an image that the next window will read: called before each of the tiles of K and V,
-    /// a share of the tokens each time, so that arithmetic hides the memory.
-    MIA_INLINE void prefetch(const T* image, int tile, int tiles) const {
+    /// Where the batch's tokens lie, and those of the next one, whose rows are fetched while this one is computed.
+    void locate(int batch) {
+        if (located_ == batch)
+            std::swap(pixel_, next_pixel_);
+        else
+            pixels_of(batch, pixel_);
+        located_ = batch + 1 < batches() ? batch + 1 : -1;
+        if (located_ >= 0) pixels_of(located_, next_pixel_);
+        for (int i = 0; i < bundles_ * bundle_.width(); ++i) valid_[i] = pixel_[i] >= 0 ? W(1) : W(0);
+    }
+
+    /// Fetches into L2 the rows of an image that the next batch will read: called before each of the tiles of K and V,
+    /// a share of the bundle's tokens each time, so that arithmetic hides the memory.
+    MIA_INLINE void prefetch(const T* image, int bundle, int tile, int tiles) const {
         if (located_ < 0) return;
-        for (int q = tile * Q_ / tiles; q < (tile + 1) * Q_ / tiles; ++q) {
-            if (next_pixel_[q] < 0) continue;
-            const T* row = image + std::ptrdiff_t(next_pixel_[q]) * C_;
+        const int* pixels = next_pixel_ + bundle * bundle_.width();
+        for (int i = tile * bundle_.width() / tiles; i < (tile + 1) * bundle_.width() / tiles; ++i) {
+            if (pixels[i] < 0) continue;
+            const T* row = image + std::ptrdiff_t(pixels[i]) * C_;
             for (int c = 0; c < C_; c += int(cache_line / sizeof(T))) __builtin_prefetch(row + c, 0, 2);
         }
     }
 
-    /// The window's tokens of an image into panels; padding is left as it is and zeroed after the norm.
-    void gather(const T* image, L* to) const {
-        for (int p = 0; p < panels(Q_); ++p)
-            simd::rows_to_panel<T>(
-                [&](int i) { return image + std::ptrdiff_t(std::max(pixel_[p * width + i], 0)) * C_; },
-                std::min(width, Q_ - p * width), C_, to + p * panel_size(), width);
+    /// f(lane, vectors) for the panels of a bundle that hold the wanted ones of its windows (bit i: window i): the
+    /// first lane in the bundle and how many vectors.
+    template <class F>
+    MIA_INLINE void each_panel(unsigned windows, F f) const {
+        if (bundle_.windows() == 1)
+            for (int p = 0; p < panels(Q_); ++p) f(p * width, vectors(Q_, p));
+        else
+            f(windows & 1 ? 0 : lanes, windows == 3 ? 2 : 1);
     }
-    void norm(const L* from, L* to) const {
-        for (int p = 0; p < panels(Q_); ++p)
-            panel_layer_norm<T>(from + p * panel_size(), C_, vectors(Q_, p), w_.norm(0), w_.norm(1), W(layer_norm_eps),
-                                padded_window_ || Q_ % lanes != 0 ? valid_ + p * width : nullptr,
-                                to + p * panel_size());
+    std::ptrdiff_t at_lane(int lane) const { return lane / width * panel_size() + lane % width; }
+
+    /// Tokens of an image into panels; what has no pixel is left as it is and zeroed after the norm.
+    void gather(const T* image, int bundle, unsigned windows, L* to) const {
+        const int* pixels = pixel_ + bundle * bundle_.width();
+        each_panel(windows, [&](int lane, int vectors) {
+            simd::rows_to_panel<T>([&](int i) { return image + std::ptrdiff_t(std::max(pixels[lane + i], 0)) * C_; },
+                                   std::min(vectors * lanes, bundle_.windows() == 1 ? Q_ - lane : width), C_,
+                                   to + at_lane(lane), width);
+        });
+    }
+    void norm(const L* from, int bundle, unsigned windows, L* to) const {
+        const W* valid = valid_ + bundle * bundle_.width();
+        each_panel(windows, [&](int lane, int vectors) {
+            const bool all = std::all_of(valid + lane, valid + lane + vectors * lanes, [](W v) { return v != W(0); });
+            panel_layer_norm<T>(from + at_lane(lane), C_, vectors, w_.norm(0), w_.norm(1), W(layer_norm_eps),
+                                all ? nullptr : valid + lane, to + at_lane(lane));
+        });
     }
 
-    /// keep_: which tokens changed since the last frame.
-    void predict(const L* now, const L* before) {
+    /// keep_: which tokens of a bundle changed since the last frame.
+    void predict(int bundle, unsigned windows, const L* now, const L* before) {
         using namespace simd;
         const bool learned = w_.mask == BlockMask::learned;
         const W* weight = w_.norm(4);  // ones for a threshold
-        for (int p = 0; p < panels(Q_); ++p)
-            for (int j = 0; j < vectors(Q_, p) * lanes; j += lanes) {
-                const std::ptrdiff_t at = p * panel_size() + j;
+        int* keep = keep_ + bundle * bundle_.width();
+        each_panel(windows, [&](int first, int vectors) {
+            for (int lane = first; lane < first + vectors * lanes; lane += lanes) {
+                const std::ptrdiff_t at = at_lane(lane);
                 V sums[2] = {broadcast(learned ? w_.predictor_bias : W(0)), V{}};
                 for (int c = 0; c < C_; c += n) {
                     Group a, b;
@@ -240,54 +282,61 @@ private:
                             sums[(c + e) % 2] = fma(abs(a[e] - b[e]), broadcast(weight[c + e]), sums[(c + e) % 2]);
                 }
                 const V total = sums[0] + sums[1];
-                for (int i = 0; i < lanes && p * width + j + i < Q_; ++i)
-                    keep_[p * width + j + i] = learned ? keeps(float(total[i])) : total[i] / W(C_) >= W(w_.threshold);
+                for (int i = 0; i < lanes; ++i)
+                    keep[lane + i] = learned ? keeps(float(total[i])) : total[i] / W(C_) >= W(w_.threshold);
             }
+        });
     }
 
-    void attend(int window, const T* x, const T* cond, int active) {
+    /// Keys and values of the active windows of a bundle, all frames.
+    void keys_and_values(int bundle, unsigned windows, const T* x, const T* cond) {
         using namespace simd;
-        const int tiles_of_panel = ceil_div(2 * A_, max_tile_rows(panel_vectors)), tiles = panels(Q_) * tiles_of_panel;
+        const int tiles_of_panel = ceil_div(2 * A_, max_tile_rows(panel_vectors)),
+                  tiles = panels(bundle_.width()) * tiles_of_panel;
         const std::ptrdiff_t image = std::ptrdiff_t(grid_.pixels()) * C_;
         for (int f = 0; f <= s_.condition_frames; ++f) {  // oldest first, the current frame last
-            const L* tokens = current_;
+            const T* from = f < s_.condition_frames ? cond + f * image : x;
+            const L* tokens = current_ + bundle * bundle_size();
             if (f < s_.condition_frames) {
-                gather(cond + f * image, earlier_);
-                norm(earlier_, earlier_);
+                gather(from, bundle, windows, earlier_);
+                norm(earlier_, bundle, windows, earlier_);
                 tokens = earlier_;
             }
-            // Lanes beyond a frame's last token are overwritten by the next frame.
-            for (int p = 0; p < panels(Q_); ++p) {
-                const std::ptrdiff_t first = f * Q_ + p * width;
-                const T* from = f < s_.condition_frames ? cond + f * image : x;
+            each_panel(windows, [&](int lane, int vectors) {
+                // Lanes beyond a frame's last token are overwritten by the next frame.
+                const bool shared = bundle_.windows() > 1;
+                const std::ptrdiff_t first = f * Q_ + (shared ? lane / lanes * kv_window_ : lane),
+                                     step = shared ? kv_window_ : lanes;
                 panel_product<T>(
-                    w_.kv, tokens + p * panel_size(), vectors(Q_, p),
+                    w_.kv, tokens + at_lane(lane), width, vectors,
                     [&](int m, int j, const Group& v) MIA_INLINE_LAMBDA {
-                        const std::ptrdiff_t at = first + j * lanes;
+                        const std::ptrdiff_t at = first + j * step;
                         if (m < A_) return store(keys_ + m / n * kv_stride_ + at, pack(v));
 #pragma GCC unroll 2
                         for (int e = 0; e < n; ++e) store(values_ + (m - A_ + e) * kv_stride_ + at, v[e]);
                     },
                     [&](int m) MIA_INLINE_LAMBDA {
-                        prefetch(from, p * tiles_of_panel + m / max_tile_rows(panel_vectors), tiles);
+                        prefetch(from, bundle, lane / width * tiles_of_panel + m / max_tile_rows(panel_vectors), tiles);
                     });
-            }
+            });
         }
-        const bool full = active == Q_, regions = grid_.has_regions(window);
-        const L* tokens = current_;
+    }
+
+    /// The queries of the batch's active tokens. in_place: they are the first lanes of the batch, in order.
+    void queries(const T* x, int active, bool in_place) {
+        using namespace simd;
         shortcut_ = raw_;
-        if (!full) {  // the active tokens in neighbouring lanes: picked anew from the image's rows
+        const L* tokens = current_;
+        if (!in_place) {  // into neighbouring lanes: picked anew from the image's rows
+            pick(x, active);
             shortcut_ = picked_tokens_;
             tokens = normed_;
-            pick(x, active);
         }
         for (int p = 0; p < panels(active); ++p) {
-            const int count = vectors(active, p);
-            L* q = query_ + p * heads_size();
-            panel_product<T>(w_.q, tokens + p * panel_size(), count,
+            L* q = query_ + p * heads_panel_;
+            panel_product<T>(w_.q, tokens + p * panel_size(), width, vectors(active, p),
                              [&](int m, int j, const Group& v)
-                                 MIA_INLINE_LAMBDA { store(q + m / n * width + j * lanes, pack(v)); });
-            attend_panel(window, p, count, std::min(width, active - p * width), full && !regions, regions);
+                                 MIA_INLINE_LAMBDA { store(q + m / n * heads_stride_ + j * lanes, pack(v)); });
         }
     }
 
@@ -302,9 +351,16 @@ private:
         }
     }
 
-    void attend_panel(int window, int p, int vectors_in_use, int count, bool by_offset, bool regions) {
+    /// The attention of a window, the index-th of its bundle: of the `count` active tokens from lane `first`. What it
+    /// writes beyond them, up to a whole vector, the next window's results overwrite.
+    void attend(int window, int index, int first, int count) {
+        const bool regions = grid_.has_regions(window), by_offset = count == Q_ && !regions;
+        for (int i = 0; i < count; i += width)
+            attend_panel(window, index, i, first + i, std::min(width, count - i), by_offset, regions);
+    }
+    void attend_panel(int window, int index, int query, int lane, int count, bool by_offset, bool regions) {
         const int heads = s_.num_heads, D = A_ / heads;
-        const int* tokens = lane_token_ + p * width;
+        const int* tokens = lane_token_ + lane;
         for (int h = 0; h < heads; ++h) {
             if (!by_offset) {
                 const W* by_query = w_.by_query.data() + std::ptrdiff_t(h) * Q_ * N_;
@@ -312,20 +368,23 @@ private:
                                        picked_, width);
                 if (regions) add_region_penalty(grid_, window, tokens, count, N_, picked_, width);
             }
+            const std::ptrdiff_t at = h * (D / n) * heads_stride_ + lane / width * heads_panel_ + lane % width;
             AttentionPanel<T, KvOrder::channels_first>{
                 .D = D,
                 .N = N_,
-                .vectors = vectors_in_use,
+                .vectors = count > lanes ? 2 : 1,
                 .scale = W(1 / std::sqrt(double(C_ / heads))),
-                .keys = keys_ + std::ptrdiff_t(h) * (D / n) * kv_stride_,
-                .values = values_ + std::ptrdiff_t(h) * D * kv_stride_,
+                .keys = keys_ + std::ptrdiff_t(h) * (D / n) * kv_stride_ + index * kv_window_,
+                .values = values_ + std::ptrdiff_t(h) * D * kv_stride_ + index * kv_window_,
                 .kv_stride = kv_stride_,
-                .query = query_ + p * heads_size() + h * (D / n) * width,
-                .bias = by_offset ? w_.by_offset.data() + h * w_.offset_size + p * width : picked_,
+                .query = query_ + at,
+                .query_stride = heads_stride_,
+                .bias = by_offset ? w_.by_offset.data() + h * w_.offset_size + query : picked_,
                 .bias_stride = width,
                 .bias_offset = by_offset ? w_.offset.data() : nullptr,
                 .scores = scores_,
-                .out = heads_ + p * heads_size() + h * (D / n) * width}
+                .out = heads_ + at,
+                .out_stride = heads_stride_}
                 .run();
         }
     }
@@ -335,9 +394,9 @@ private:
         using namespace simd;
         for (int p = 0; p < panels(active); ++p) {
             const int in_use = vectors(active, p), count = std::min(width, active - p * width);
-            L *normed = normed_ + p * panel_size(), *both = query_ + p * heads_size();
+            L *normed = normed_ + p * panel_size(), *both = earlier_;
             const L* x = shortcut_ + p * panel_size();
-            panel_product<T>(w_.proj, heads_ + p * heads_size(), in_use,
+            panel_product<T>(w_.proj, heads_ + p * heads_panel_, heads_stride_, in_use,
                              [&](int m, int j, const Group& v) MIA_INLINE_LAMBDA {
                                  Group shortcut;
                                  load_channels<n>(x + j * lanes, m, C_, width, shortcut);
@@ -350,7 +409,7 @@ private:
                                  }
                              });
             panel_layer_norm<T>(x1_, C_, in_use, w_.norm(2), w_.norm(3), W(layer_norm_eps), nullptr, normed);
-            panel_product<T>(w_.fc1, normed, in_use, [&](int m, int j, const Group& v) MIA_INLINE_LAMBDA {
+            panel_product<T>(w_.fc1, normed, width, in_use, [&](int m, int j, const Group& v) MIA_INLINE_LAMBDA {
 #pragma GCC unroll 2
                 for (int e = 0; e < n; ++e) store(hidden_ + (m + e) * width + j * lanes, v[e]);
             });
@@ -362,7 +421,7 @@ private:
                     for (int e = 0; e < n; ++e) v[e] = gelu_as<T>(load(hidden_ + (m + e) * width + j));
                     store(activated + m / n * width + j, pack(v));
                 }
-            panel_product<T>(w_.fc2, activated, in_use, [&](int m, int j, const Group& v) MIA_INLINE_LAMBDA {
+            panel_product<T>(w_.fc2, activated, width, in_use, [&](int m, int j, const Group& v) MIA_INLINE_LAMBDA {
                 Group x1, branch;
                 load_channels<n>(x1_ + j * lanes, m, C_, width, x1);
                 load_channels<n>(branch_ + j * lanes, m, C_, width, branch);
@@ -385,55 +444,86 @@ private:
     const PackedBlock<BasicCpu<T>>& w_;
     const BlockShape& s_;
     const WindowGrid& grid_;
-    const int C_, A_, N_, Q_;  // A: the heads' channels, padded
-    const std::ptrdiff_t kv_stride_;
-    L *raw_, *current_, *earlier_, *normed_, *picked_tokens_, *query_, *heads_, *keys_;
-    T* values_;
+    const WindowBundle bundle_;
+    const int bundles_, C_, A_, N_, Q_;  // bundles: of a batch; A: the heads' channels, padded
+    const std::ptrdiff_t heads_stride_, heads_panel_, kv_window_, kv_stride_;
+    L *raw_, *current_, *normed_, *picked_tokens_;  // (panels of the batch, lanes of C, width)
+    L* earlier_;                                    // (panels of a bundle, lanes of C, width)
+    // Of the batch's active tokens: (lanes of A, tokens), or (panels, lanes of A, width) where a batch is one window.
+    L *query_, *heads_;
+    L* keys_;    // (lanes of A, kv_stride), a window every kv_window
+    T* values_;  // (A, kv_stride)
     W *branch_, *x1_, *hidden_, *scores_, *picked_, *valid_;
     int *pixel_, *next_pixel_, *lane_token_, *lane_pixel_, *keep_;
-    int located_ = -1;  // the window that next_pixel_ belongs to
+    int* begin_;        // (windows of the batch + 1) where each one's active tokens begin
+    int located_ = -1;  // the batch that next_pixel_ belongs to
     const L* shortcut_ = nullptr;
-    bool padded_window_ = false;
 };
 
 template <class T>
-int BlockWorker<T>::run(int window, const T* x, const T* cond, Reuse reuse, T* pred_q, T* sum, T* y,
-                        std::uint8_t* keep) {
-    locate(window);
-    gather(x, raw_);
-    norm(raw_, current_);
-    T* before = pred_q + window * state_size(s_);
-    int active = 0;
+typename BlockWorker<T>::Counts BlockWorker<T>::run(int batch, const T* x, const T* cond, Reuse reuse, T* pred_q,
+                                                    T* sum, T* y, std::uint8_t* keep) {
+    locate(batch);
     const bool masked = reuse == Reuse::masked;
-    if (masked) predict(current_, reinterpret_cast<const L*>(before));
-    for (int q = 0; q < Q_; ++q) {
-        const bool kept = pixel_[q] >= 0 && (!masked || keep_[q]);
-        if (pixel_[q] >= 0 && keep) keep[pixel_[q]] = std::uint8_t(masked ? keep_[q] : 1);
-        if (!kept) continue;
-        lane_token_[active] = q;
-        lane_pixel_[active++] = pixel_[q];
-    }
-    if (reuse != Reuse::none) std::memcpy(before, current_, std::size_t(state_size(s_)) * sizeof(T));
-    if (active > 0) {
-        attend(window, x, cond, active);
-        feed_forward(active, reuse == Reuse::none ? nullptr : sum, y);
-    }
-    if (masked && active < Q_) {
-        for (int q = 0; q < Q_; ++q) {
-            if (pixel_[q] < 0 || keep_[q]) continue;
-            const std::ptrdiff_t at = std::ptrdiff_t(pixel_[q]) * C_;
-            for (int c = 0; c < C_; ++c) y[at + c] = T(x[at + c] + sum[at + c]);
+    const unsigned all = (1u << bundle_.windows()) - 1;
+    const int bundles = std::min(bundles_, bundle_.count(grid_.windows()) - batch * bundles_);
+    T* state = pred_q + std::ptrdiff_t(batch) * bundles_ * state_size(s_);
+    int active = 0;
+    bool in_place = true;
+    for (int b = 0; b < bundles; ++b, state += state_size(s_)) {
+        L *const raw = raw_ + b * bundle_size(), *const now = current_ + b * bundle_size();
+        gather(x, b, all, raw);
+        norm(raw, b, all, now);
+        if (masked) predict(b, all, now, reinterpret_cast<const L*>(state));
+        if (reuse != Reuse::none) std::memcpy(state, now, std::size_t(state_size(s_)) * sizeof(T));
+        for (int i = 0; i < bundle_.windows(); ++i) {
+            begin_[b * bundle_.windows() + i] = active;
+            for (int q = 0; q < Q_; ++q) {
+                const int lane = b * bundle_.width() + i * bundle_.stride() + q, pixel = pixel_[lane];
+                if (pixel < 0) continue;
+                if (keep) keep[pixel] = std::uint8_t(masked ? keep_[lane] : 1);
+                if (masked && !keep_[lane]) continue;
+                in_place &= lane == active;
+                lane_token_[active] = q;
+                lane_pixel_[active++] = pixel;
+            }
         }
     }
-    return active;
+    begin_[bundles * bundle_.windows()] = active;
+
+    Counts counts{active, 0};
+    if (active > 0) {
+        for (int b = 0; b < bundles; ++b) {
+            const int* begin = begin_ + b * bundle_.windows();
+            unsigned busy = 0;
+            for (int i = 0; i < bundle_.windows(); ++i) busy |= unsigned(begin[i + 1] > begin[i]) << i;
+            if (busy == 0) continue;
+            keys_and_values(b, busy, x, cond);
+            if (counts.windows == 0) queries(x, active, in_place);
+            for (int i = 0; i < bundle_.windows(); ++i) {
+                if (begin[i + 1] == begin[i]) continue;
+                attend((batch * bundles_ + b) * bundle_.windows() + i, i, begin[i], begin[i + 1] - begin[i]);
+                ++counts.windows;
+            }
+        }
+        feed_forward(active, reuse == Reuse::none ? nullptr : sum, y);
+    }
+    if (masked)
+        for (int lane = 0; lane < bundles * bundle_.width(); ++lane) {
+            if (pixel_[lane] < 0 || keep_[lane]) continue;
+            const std::ptrdiff_t at = std::ptrdiff_t(pixel_[lane]) * C_;
+            for (int c = 0; c < C_; ++c) y[at + c] = T(x[at + c] + sum[at + c]);
+        }
+    return counts;
 }
 
 #ifdef MIA_COMPILED_KERNELS
-extern template int BlockWorker<float>::run(int, const float*, const float*, Reuse, float*, float*, float*,
-                                            std::uint8_t*);
-extern template int BlockWorker<double>::run(int, const double*, const double*, Reuse, double*, double*, double*,
-                                             std::uint8_t*);
-extern template int BlockWorker<Bf16>::run(int, const Bf16*, const Bf16*, Reuse, Bf16*, Bf16*, Bf16*, std::uint8_t*);
+extern template BlockWorker<float>::Counts BlockWorker<float>::run(int, const float*, const float*, Reuse, float*,
+                                                                   float*, float*, std::uint8_t*);
+extern template BlockWorker<double>::Counts BlockWorker<double>::run(int, const double*, const double*, Reuse, double*,
+                                                                     double*, double*, std::uint8_t*);
+extern template BlockWorker<Bf16>::Counts BlockWorker<Bf16>::run(int, const Bf16*, const Bf16*, Reuse, Bf16*, Bf16*,
+                                                                 Bf16*, std::uint8_t*);
 #endif
 
 /// One object a thread for the length of a call, with that thread's scratch; the objects themselves lie in the scratch
@@ -481,23 +571,24 @@ void fused_block(BasicCpu<T>& cpu, Shift shift, In<T, 3> x, In<T, 4> cond, const
     const BlockShape& s = block.shape;
     const WindowGrid grid{x.extent(0), x.extent(1), s.window, shift};
     if (reuse != Reuse::none) {
-        state.pred_q.resize(cpu, grid.windows(), int(Worker::state_size(s)));
+        state.pred_q.resize(cpu, Worker::bundle_of(s).count(grid.windows()), int(Worker::state_size(s)));
         state.sum.resize(cpu, grid.pixels(), s.dim);
     }
     std::atomic<std::int64_t> tokens = 0, windows = 0;
     cpu.reserve_worker_scratch(Worker::scratch_bytes(s));
     const auto scope = cpu.scope();
     detail::PerThread<Worker> workers(cpu, [&](Arena& arena) { return Worker(block, grid, arena); });
-    cpu.parallel_for(grid.windows(), 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int index) {
-        std::int64_t active = 0, busy = 0;
-        for (std::ptrdiff_t w = begin; w < end; ++w) {
-            const int n = workers[index].run(int(w), x.data, cond.data, reuse, state.pred_q.data(), state.sum.data(),
-                                             y.data, keep.data);
-            active += n;
-            busy += n > 0;
+    const int batches = simd::ceil_div(Worker::bundle_of(s).count(grid.windows()), Worker::batch_bundles(s));
+    cpu.parallel_for(batches, 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int index) {
+        typename Worker::Counts active;
+        for (std::ptrdiff_t b = begin; b < end; ++b) {
+            const auto counts = workers[index].run(int(b), x.data, cond.data, reuse, state.pred_q.data(),
+                                                   state.sum.data(), y.data, keep.data);
+            active.tokens += counts.tokens;
+            active.windows += counts.windows;
         }
-        tokens += active;
-        windows += busy;
+        tokens += active.tokens;
+        windows += active.windows;
     });
     const std::int64_t C = s.dim, N = s.keys(), P = grid.pixels();
     const std::int64_t per_window = 2 * N * C * C, per_token = 2 * C * C + 2 * N * C + 2 * C * s.hidden;

@@ -70,12 +70,14 @@ struct AttentionPanel {
     const std::conditional_t<by_channels, Lane<T>, T>* keys;
     const T* values;
     std::ptrdiff_t kv_stride;
-    const Lane<T>* query;  ///< (lanes of D, width)
-    const W* bias;         ///< row of key k begins at k * bias_stride, or at bias_offset[k] if that is given
+    const Lane<T>* query;  ///< (lanes of D, query_stride)
+    std::ptrdiff_t query_stride = width;
+    const W* bias;  ///< row of key k begins at k * bias_stride, or at bias_offset[k] if that is given
     std::ptrdiff_t bias_stride;
     const int* bias_offset = nullptr;
     W* scores = nullptr;    ///< (N, width), scratch
-    Weight* out = nullptr;  ///< (D, width), by lanes where channels are first
+    Weight* out = nullptr;  ///< (D, out_stride), by lanes where channels are first
+    std::ptrdiff_t out_stride = width;
 
     void run() const;
 
@@ -102,15 +104,15 @@ private:
         V c[Rows][Vectors] = {};
         const int whole = D / per_lane<T>;
         if constexpr (by_channels)
-            accumulate<Lane<T>, Rows, Vectors>(ColumnsOperand<Lane<T>, Rows>(keys + k0, kv_stride), query, width, whole,
-                                               c);
-        else
-            accumulate<Lane<T>, Rows, Vectors>(RowsOperand<T, Rows>(keys + k0 * kv_stride, kv_stride), query, width,
+            accumulate<Lane<T>, Rows, Vectors>(ColumnsOperand<Lane<T>, Rows>(keys + k0, kv_stride), query, query_stride,
                                                whole, c);
+        else
+            accumulate<Lane<T>, Rows, Vectors>(RowsOperand<T, Rows>(keys + k0 * kv_stride, kv_stride), query,
+                                               query_stride, whole, c);
         if constexpr (!by_channels && per_lane<T> == 2)
             if (D % 2 != 0)
                 accumulate<Lane<T>, Rows, Vectors>(LastColumnOperand<Rows>{keys + k0 * kv_stride + D - 1, kv_stride},
-                                                   query + whole * width, width, 1, c);
+                                                   query + whole * query_stride, query_stride, 1, c);
         const V scales = broadcast(scale);
 #pragma GCC unroll 12
         for (int i = 0; i < Rows; ++i)
@@ -166,7 +168,7 @@ private:
                 V v[n];
 #pragma GCC unroll 2
                 for (int e = 0; e < n; ++e) v[e] = c[i + e][j] * inverse_sum[j];
-                store(out + (d0 + i) / n * width + j * lanes, pack(v));
+                store(out + (d0 + i) / n * out_stride + j * lanes, pack(v));
             }
     }
 };
