@@ -1,8 +1,10 @@
 // mia_ablation DATA CLIP...: the paper's choices at toy scale, trained by the library's own trainer on DATA (a list as
 // `train` takes it), each with the same budget and the same seed, and measured on true CLIPs that were made 4 times
-// smaller. Prints two tables: what attention looks at; what decides which tokens are skipped.
+// smaller. Prints two tables: what attention looks at, and how features of earlier frames come to it; what decides
+// which tokens are skipped.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -19,37 +21,46 @@
 
 namespace {
 
-constexpr mia::MiaVsrConfig toy{.embed_dim = 16,
-                                .num_heads = 2,
-                                .window = {3, 4, 4},
-                                .depths = {{2}},
-                                .directions = mia::directions(mia::Direction::backward, mia::Direction::forward),
-                                .mid_channels = 16};
-constexpr mia::MiaVsrConfig toy_without_mask = [] {
-    mia::MiaVsrConfig config = toy;
+constexpr mia::MiaVsrConfig published{.embed_dim = 16,
+                                      .num_heads = 2,
+                                      .window = {3, 4, 4},
+                                      .depths = {{2}},
+                                      .directions = mia::directions(mia::Direction::backward, mia::Direction::forward),
+                                      .mid_channels = 16};
+constexpr mia::MiaVsrConfig fused = [] {
+    mia::MiaVsrConfig config = published;
+    config.fusion = mia::Fusion::linear;
+    return config;
+}();
+constexpr mia::MiaVsrConfig without_mask = [] {
+    mia::MiaVsrConfig config = published;
     config.mask.kind = mia::MaskKind::none;  // joint attention knows none
     return config;
 }();
-struct Light : mia::PublishedParts {
+
+/// The default model's flow and upsampler, the paper's alignment by whole pixels.
+struct WholePixels : mia::LiteParts {
     template <class B>
-    using Flow = mia::BlockMatching<B>;
-    template <mia::UpsamplerConfig C, class B>
-    using Upsampler = mia::OneStepUpsampler<C, B>;
+    using Alignment = mia::PatchAlignment<B>;
 };
-struct Joint : Light {
+template <class Parts>
+struct Joint : Parts {
     template <mia::AttentionConfig C, class B>
     using Attention = mia::JointAttention<C, B>;
 };
-struct Intra : Light {
+template <class Parts>
+struct Intra : Parts {
     template <mia::AttentionConfig C, class B>
     using Attention = mia::IntraFrameAttention<C, B>;
 };
-using InterAndIntra = mia::MiaVsr<toy, mia::Cpu, Light>;
+template <mia::MiaVsrConfig C, class Parts>
+using Toy = mia::MiaVsr<C, mia::Cpu, Parts>;
+using Small = Toy<fused, mia::LiteParts>;  ///< the default model's kind
 
 struct Arguments {
     std::filesystem::path data, folder = std::filesystem::temp_directory_path() / "mia_ablation";
     std::vector<std::filesystem::path> clips;
-    int iterations = 2000, frames = 12, threads = int(std::max(1u, std::thread::hardware_concurrency()));
+    int iterations = 1500, frames = 12, threads = int(std::max(1u, std::thread::hardware_concurrency()));
 };
 
 /// What a model does on one clip.
@@ -77,31 +88,39 @@ public:
     }
 
     void attention() {
-        std::printf("Attention, %d iterations\n\n| queries | keys | parameters | GMAC a frame of 320 x 180 |%s\n",
-                    arguments_.iterations, head().c_str());
-        std::printf("|---|---|---|---|%s\n", rule().c_str());
-        attention_row<InterAndIntra>("current frame", "three frames (inter and intra)", "iia");
-        attention_row<mia::MiaVsr<toy_without_mask, mia::Cpu, Joint>>("three frames", "three frames (joint)", "joint");
-        attention_row<mia::MiaVsr<toy, mia::Cpu, Intra>>("current frame", "current frame (intra)", "intra");
+        std::printf(
+            "%d iterations\n\n| keys | queries | features move by | fusion | parameters | GMAC a frame of 320 x 180 "
+            "|%s\n"
+            "|---|---|---|---|---|---|%s\n",
+            arguments_.iterations, head().c_str(), rule().c_str());
+        constexpr const char *one = "current frame", *three = "three frames", *whole = "whole pixels",
+                             *quarters = "quarters of a pixel";
+        attention_row<Toy<published, WholePixels>>({three, one, whole, "none"}, "inter_whole");
+        attention_row<Toy<without_mask, Joint<WholePixels>>>({three, three, whole, "none"}, "joint_whole");
+        attention_row<Toy<published, Intra<WholePixels>>>({one, one, whole, "none"}, "intra_whole");
+        attention_row<Toy<published, mia::LiteParts>>({three, one, quarters, "none"}, "inter_quarters");
+        attention_row<Toy<without_mask, Joint<mia::LiteParts>>>({three, three, quarters, "none"}, "joint_quarters");
+        attention_row<Toy<fused, WholePixels>>({three, one, whole, "linear"}, "inter_whole_fused");
+        attention_row<Toy<fused, Intra<mia::LiteParts>>>({one, one, quarters, "linear"}, "intra_quarters_fused");
+        attention_row<Small>({three, one, quarters, "linear"}, "small");
     }
 
     void masks() {
-        const auto start = arguments_.folder / "iia.safetensors";
+        const auto start = arguments_.folder / "small.safetensors";
         std::printf(
-            "\nMask, %d further iterations from the first row's weights; PSNR-Y (tokens skipped %%, ms a frame)\n\n"
+            "\nMask, %d further iterations from the last row's weights; PSNR-Y (tokens skipped %%, ms a frame)\n\n"
             "| mask |%s\n|---|%s\n",
             arguments_.iterations, head().c_str(), rule().c_str());
-        const auto unmasked = train<InterAndIntra>("unmasked", start, mia::MaskUse::off, 0, 0);
+        const auto unmasked = train<Small>("unmasked", start, mia::MaskUse::off, 0, 0);
         masks_row("none", unmasked, {.mask = mia::MaskUse::off});
         for (const double weight : {1e-4, 3e-4, 1e-3, 3e-3})
             masks_row(mia::text("learned, sparsity ", weight),
-                      train<InterAndIntra>(mia::text("learned_", weight), start, mia::MaskUse::as_trained, weight, 0),
-                      {});
+                      train<Small>(mia::text("learned_", weight), start, mia::MaskUse::as_trained, weight, 0), {});
         for (const float threshold : {0.05f, 0.1f, 0.2f})
-            masks_row(mia::text("threshold ", threshold, ", trained with it"),
-                      train<InterAndIntra>(mia::text("threshold_", threshold), start, mia::MaskUse::by_hand, 0,
-                                           double(threshold)),
-                      {.mask = mia::MaskUse::by_hand, .threshold = threshold});
+            masks_row(
+                mia::text("threshold ", threshold, ", trained with it"),
+                train<Small>(mia::text("threshold_", threshold), start, mia::MaskUse::by_hand, 0, double(threshold)),
+                {.mask = mia::MaskUse::by_hand, .threshold = threshold});
         for (const float threshold : {0.05f, 0.1f, 0.2f})
             masks_row(mia::text("threshold ", threshold, ", set afterwards"), unmasked,
                       {.mask = mia::MaskUse::by_hand, .threshold = threshold});
@@ -164,17 +183,18 @@ private:
     }
 
     template <class Model>
-    void attention_row(const char* queries, const char* keys, const char* name) {
+    void attention_row(std::array<const char*, 4> what, const char* name) {
         const auto weights = train<Model>(name, {}, mia::MaskUse::off, 0, 0);
         const mia::Summary summary = mia::summary<Model>(180, 320);
-        std::printf("| %s | %s | %lld | %.2f |", queries, keys, static_cast<long long>(summary.rows[0].parameters),
+        for (const char* words : what) std::printf("| %s ", words);
+        std::printf("| %lld | %.2f |", static_cast<long long>(summary.rows[0].parameters),
                     double(summary.rows[0].macs) / 1e9);
         for (const Measured& m : measure<Model>(weights, {.mask = mia::MaskUse::off})) std::printf(" %.3f |", m.psnr_y);
         std::puts("");
     }
     void masks_row(const std::string& name, const std::filesystem::path& weights, const mia::ModelOptions& options) {
         std::printf("| %s |", name.c_str());
-        for (const Measured& m : measure<InterAndIntra>(weights, options))
+        for (const Measured& m : measure<Small>(weights, options))
             std::printf(" %.3f (%.1f, %.1f) |", m.psnr_y, 100 * m.skipped, 1000 * m.seconds);
         std::puts("");
     }
