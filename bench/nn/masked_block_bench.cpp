@@ -35,6 +35,7 @@ void run(benchmark::State& state, BasicCpu<T>& cpu, Shift shift, MaskShape shape
     const WindowGrid grid{height, width, C.window, shift};
     measure(state, cpu, {.macs = double(block_macs(config, {.keys = 3, .queries = 1}, grid, mask.view()))}, step);
     state.counters["kept"] = double(active) / pixels;
+    state.counters["vector_macs"] = double(vector_macs<T>(config, {.keys = 3, .queries = 1}, grid, mask.view()));
 }
 
 template <AttentionConfig C>

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "mia/core/count.hpp"
 #include "mia/core/module.hpp"
@@ -46,6 +47,33 @@ inline std::int64_t block_macs(const BlockConfig& config, WindowFrames frames, c
     const std::int64_t C = config.attention.embed_dim;
     return attention_macs(config.attention, frames, grid, keep) +
            active_tokens(keep, std::int64_t(frames.queries) * grid.pixels()) * 2 * config.mlp_ratio * C * C;
+}
+
+/// block_macs() with the lanes that the fused block on BasicCpu<T> computes besides: whole vectors of padded and masked
+/// tokens. K and V of whole windows with an active token; attention by windows; the rest by batches of windows.
+template <class T>
+std::int64_t vector_macs(const BlockConfig& config, WindowFrames frames, const WindowGrid& grid,
+                         View<const std::uint8_t, 3> keep = {}) {
+    const AttentionConfig& a = config.attention;
+    const BlockShape shape{a.embed_dim, a.num_heads, config.mlp_ratio * a.embed_dim, a.window, frames.keys - 1};
+    using Worker = detail::BlockWorker<T>;
+    const int batch = Worker::batch_bundles(shape) * Worker::bundle_of(shape).windows();
+    const auto whole = [](std::int64_t tokens) { return simd::round_up(tokens, std::int64_t(simd::lanes<T>)); };
+    const std::int64_t C = a.embed_dim, N = a.window.tokens();
+    std::int64_t keys = 0, attending = 0, active = 0;
+    for (int w = 0, in_batch = 0; w < grid.windows(); ++w) {
+        int queries = 0;
+        for (int n = 0; n < N; ++n) {
+            const int pixel = grid.pixel(w, n);
+            queries += pixel >= 0 && (!keep.data || keep.data[pixel]);
+        }
+        if (queries > 0) keys += whole(N);
+        attending += whole(queries);
+        in_batch += queries;
+        if ((w + 1) % batch == 0 || w + 1 == grid.windows()) active += whole(std::exchange(in_batch, 0));
+    }
+    return keys * frames.keys * 2 * C * C + attending * 2 * frames.keys * N * C +
+           active * (2 * C * C + 2 * config.mlp_ratio * C * C);
 }
 
 constexpr std::int64_t conv_macs(int in, int out, int kernel_size, std::int64_t pixels) {

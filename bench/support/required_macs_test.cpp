@@ -51,6 +51,26 @@ TEST(RequiredMacs, FollowsTheMask) {
     EXPECT_EQ(block_macs(config, inter, shifted, mask), inside * 3 * 2 * C * C + 3 * per_token);
 }
 
+TEST(RequiredMacs, VectorsHoldWholeWindowsAndWholeVectorsOfTokens) {
+    const WindowGrid whole{16, 24, config.attention.window};  // windows of 64 tokens
+    EXPECT_EQ(vector_macs<float>(config, inter, whole), block_macs(config, inter, whole));
+    const std::int64_t C = 32, lanes = simd::lanes<float>;
+    std::vector<std::uint8_t> keep(16 * 24, 0);
+    const View<const std::uint8_t, 3> mask{keep.data(), {1, 16, 24}};
+    EXPECT_EQ(vector_macs<float>(config, inter, whole, mask), 0);
+    keep[0] = keep[1] = keep[23] = 1;  // two windows
+    EXPECT_EQ(vector_macs<float>(config, inter, whole, mask),
+              2 * (64 * 3 * 2 * C * C + lanes * (2 * C * C + 2 * 192 * C + 4 * C * C)));
+    // Windows of 16 tokens share vectors of queries, projection and MLP; four of them are a batch.
+    const BlockConfig small{.attention = {.embed_dim = 32, .num_heads = 2, .window = {3, 4, 4}}};
+    const WindowGrid grid{4, 16, small.attention.window};
+    std::vector<std::uint8_t> one_each(4 * 16, 0);
+    for (int w = 0; w < 4; ++w) one_each[std::size_t(4 * w)] = 1;
+    EXPECT_EQ(vector_macs<float>(small, inter, grid, {one_each.data(), {1, 4, 16}}),
+              4 * (simd::round_up<std::int64_t>(16, lanes) * 3 * 2 * C * C + lanes * 2 * 48 * C) +
+                  simd::round_up<std::int64_t>(4, lanes) * 6 * C * C);
+}
+
 TEST(RequiredMacs, AClipIsTheSumOfItsParts) {
     constexpr int T = 2, H = 20, W = 27;  // padded to 24 x 32
     const std::int64_t P = H * W, C = 48;
