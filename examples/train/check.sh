@@ -69,7 +69,9 @@ expect 1 "nowhere.txt: the data set cannot be opened" "$folder/wrong.json"
 config wrong ', "metadata": {"iterations": 3}'
 expect 1 '"metadata" is {"iterations":3}. Write an object of strings' "$folder/wrong.json"
 config wrong ', "metadata": {"scale": "4"}'
-expect 1 '"metadata" has a "scale", which the model itself writes' "$folder/wrong.json"
+expect 1 '"metadata" has a "scale", which `train` itself writes' "$folder/wrong.json"
+config wrong ', "metadata": {"iterations": "3"}'
+expect 1 '"metadata" has a "iterations", which `train` itself writes' "$folder/wrong.json"
 config wrong ','
 expect 1 "is not JSON" "$folder/wrong.json"
 expect 1 "cannot be opened" "$folder/nothing.json"

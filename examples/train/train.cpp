@@ -52,9 +52,9 @@ public:
           trainer_(load(), config.trainer),
           curve_(config.table(), config.drawing(), begin(resume)) {
         const auto model = mia::model_metadata<mia::MiaVsrLite<>>();
-        for (const auto& member : config.metadata)
-            require(!model.contains(member.first), "\"metadata\" has a \"", member.first,
-                    "\", which the model itself writes. Give it another name.");
+        for (const auto& [name, value] : config.metadata)
+            require(!model.contains(name) && std::ranges::find(own_metadata, name) == std::end(own_metadata),
+                    "\"metadata\" has a \"", name, "\", which `train` itself writes. Give it another name.");
         if (config.validation.empty()) return;
         truth_ = mia::read_clip(config.validation, config.validation_frames);
         std::filesystem::create_directories(config.samples());
@@ -93,16 +93,22 @@ private:
     }
     /// The number of iterations that are done.
     std::int64_t begin(bool resume) {
-        if (resume)
-            trainer_.resume(config_.state());
-        else if (!config_.start.empty())
-            trainer_.start_from(mia::read_state_dict(config_.start));
+        if (resume) trainer_.resume(config_.state());
+        if (!config_.start.empty() && !(resume && !exists(config_.start))) {
+            const mia::StateDict weights = mia::read_state_dict(config_.start);
+            const auto earlier = weights.metadata().find("iterations");
+            start_ = config_.start.filename().string() +
+                     (earlier == weights.metadata().end() ? "" : ", after " + earlier->second + " iterations");
+            if (!resume) trainer_.start_from(weights);
+        }
         return trainer_.iterations_done();
     }
 
+    static constexpr const char* own_metadata[] = {"iterations", "start", "training_data", "validation"};
     /// Of the weights, for people.
     std::map<std::string, std::string> metadata() {
         auto words = config_.metadata;
+        if (!start_.empty()) words["start"] = start_;
         words["iterations"] = std::to_string(trainer_.iterations_done());
         words["training_data"] = sources_text(set_, trainer_.clips());
         if (truth_.frames > 0) {
@@ -150,6 +156,7 @@ private:
     const TrainConfig& config_;
     mia::DataSet set_;
     mia::Trainer<mia::MiaVsrLite<>> trainer_;
+    std::string start_;  ///< the weights that the run began with, in words; before curve_: begin() writes it
     Curve curve_;
     mia::Clip truth_;
     std::optional<double> psnr_y_;  ///< of the last validation
