@@ -24,7 +24,7 @@ void all_ops(Cuda& cuda) {
     concat_channels<float>(cuda, x2, x2, x2, x2);
     conv2d<float>(cuda, x3, conv2d_weights, x3);
     conv2d_shuffle<Cuda>(cuda, x3, conv2d_weights, 2, x3);
-    convert(cuda, x2, x2);
+    convert(cuda, View<const float, 2>{}, x2);
     copy<float>(cuda, x2, x2);
     crop_image<float>(cuda, x3, x3);
     fill_zero(cuda, x1);

@@ -89,6 +89,8 @@ bool checks_memory();
 /// What is wrong and was not thrown: memory never freed, errors met in destructors, accesses of the host that nothing
 /// waited for. Empty if all is well. Tests ask at their end.
 std::string leftovers();
+/// A line for each kernel that was launched: its most threads in a block, its most bytes of shared memory, its name.
+std::string launches();
 
 /// Loads and stores are checked only while a kernel's own code runs.
 class Checking {

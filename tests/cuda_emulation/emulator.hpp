@@ -145,6 +145,10 @@ struct Emulator {
     std::vector<Worker*> workers, idle;
 
     std::map<const void*, std::size_t> opted_in;
+    struct Sizes {
+        std::size_t threads = 0, shared_bytes = 0;
+    };
+    std::map<const void*, Sizes> largest_launches;  // of each kernel, each size by itself
     std::vector<CUstream_st*> streams;
     std::string host_error, lost_errors;  // of the host's own accesses; of calls that must not throw
 
@@ -173,6 +177,7 @@ Emulator& emulator();
 [[noreturn]] void fail(const std::string& text);
 std::string source_line(std::uintptr_t pc);  // "layer_norm_cuda.cuh:40"
 std::string show(Site);
+std::string function_name(const void* function);
 
 }  // namespace cuda_emulation
 

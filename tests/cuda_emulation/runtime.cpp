@@ -140,7 +140,18 @@ cudaError_t check_configuration(const cudaLaunchConfig_t& c, const void* kernel)
         return cudaErrorInvalidConfiguration;
     const auto opted = e.opted_in.find(kernel);
     const std::size_t most = opted == e.opted_in.end() ? limits.shared_default : opted->second;
-    return c.dynamicSmemBytes > most ? cudaErrorInvalidValue : cudaSuccess;
+    if (c.dynamicSmemBytes > most) return cudaErrorInvalidValue;
+    Emulator::Sizes& sizes = e.largest_launches[kernel];
+    sizes = {std::max(sizes.threads, threads), std::max(sizes.shared_bytes, c.dynamicSmemBytes)};
+    return cudaSuccess;
+}
+
+std::string launches() {
+    std::string text;
+    for (const auto& [kernel, sizes] : emulator().largest_launches)
+        text += std::to_string(sizes.threads) + ' ' + std::to_string(sizes.shared_bytes) + ' ' +
+                function_name(kernel) + '\n';
+    return text;
 }
 
 cudaError_t set_max_dynamic_shared(const void* kernel, int bytes) {

@@ -44,6 +44,8 @@ std::string show(uint3 v) {
     return "(" + std::to_string(v.x) + ", " + std::to_string(v.y) + ", " + std::to_string(v.z) + ")";
 }
 
+}  // namespace
+
 extern "C" char __executable_start;
 
 /// The kernel's name, from the symbol table.
@@ -62,6 +64,7 @@ std::string function_name(const void* function) {
     return known[function] = name;
 }
 
+namespace {
 std::string where() {
     const Emulator& e = emulator();
     if (!e.launch) return "outside a kernel";

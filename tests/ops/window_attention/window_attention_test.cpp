@@ -81,7 +81,8 @@ TYPED_TEST(WindowAttentionOp, HeadWidthsAndWindows) {
         {{9, 10, {3, 8, 8}, Shift::half_window}, 3, 2, 1},  {{1, 1, {3, 8, 8}, Shift::half_window}, 3, 2, 3},
         {{7, 10, {3, 4, 4}, Shift::half_window}, 3, 4, 5},  {{6, 11, {2, 5, 5}, Shift::half_window}, 2, 1, 8},
         {{5, 13, {3, 2, 6}, Shift::half_window}, 3, 2, 16}, {{8, 9, {3, 8, 8}, Shift::none}, 3, 3, 20},
-        {{5, 5, {1, 5, 5}, Shift::none}, 1, 1, 32},         {{4, 12, {3, 2, 6}, Shift::none}, 3, 5, 3}};
+        {{5, 5, {1, 5, 5}, Shift::none}, 1, 1, 32},         {{4, 12, {3, 2, 6}, Shift::none}, 3, 5, 3},
+        {{4, 5, {2, 4, 4}, Shift::half_window}, 2, 1, 64}};
     for (const auto& [grid, frames, heads, width] : shapes) {
         auto backend = test::make_backend<TypeParam>(1);
         const Case<TypeParam> c(backend, grid, frames, heads, width);
