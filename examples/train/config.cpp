@@ -167,6 +167,7 @@ TrainConfig read_config(const std::filesystem::path& path) {
     members.read("warm_up", trainer.warm_up, 0);
     members.read("mask", trainer.mask, {"trained", "off", "by hand"});
     members.read("mask_threshold", trainer.mask_threshold, 0, any);
+    members.read("mask_start", trainer.mask_start, 0, any);
     members.read("sparsity", trainer.sparsity, 0, any);
     members.read("optimizer", trainer.optimizer, {"adam", "muon"});
     members.read("beta1", trainer.adam.beta1, 0, 1);

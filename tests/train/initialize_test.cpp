@@ -113,6 +113,36 @@ TEST(Initialize, NoTwoParametersAreAlike) {
     });
 }
 
+TEST(Initialize, MasksBeginAsByHand) {
+    Cpu cpu;
+    Network<Model> network(cpu);
+    initialize(*network, 1);
+    initialize_masks(*network, 0.25);
+    int masks = 0;
+    for_each_module(*network, [&](const std::string&, auto& module) {
+        if constexpr (requires {
+                          module.weight();
+                          module.bias();
+                          module.threshold();
+                      }) {
+            ++masks;
+            const auto weight = module.weight()[0];
+            const int C = weight.extent(0);
+            const auto logit = [&](float change) {
+                float sum = module.bias()[0];
+                for (int c = 0; c < C; ++c) sum += change * weight[c];
+                return sum;
+            };
+            EXPECT_FLOAT_EQ(logit(0), -3);
+            EXPECT_NEAR(logit(0.25f), 0, 1e-5);
+            EXPECT_NEAR(logit(0.5f), 3, 1e-5);
+        }
+    });
+    EXPECT_GT(masks, 0);
+    EXPECT_THAT([&] { initialize_masks(*network, 0); },
+                testing::ThrowsMessage<Error>(testing::HasSubstr("a threshold of 0 was given")));
+}
+
 struct Gain {
     Parameter<Cpu, 2, 3, 4> gain;
     template <class Self, class Visit>

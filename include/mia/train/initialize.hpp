@@ -8,6 +8,7 @@
 
 #include "mia/core/error.hpp"
 #include "mia/core/module.hpp"
+#include "mia/io/load_parameters.hpp"
 #include "mia/train/data/sample_random.hpp"
 
 namespace mia {
@@ -79,6 +80,21 @@ void initialize(M& module, std::uint64_t seed) {
             std::fill_n(p.data, p.size, T(1));
             before = {path, rank, 0};
         }
+    });
+}
+
+/// Lets the mask predictors begin about as a mask by hand: logit = 3 (mean |q - previous| / threshold - 1), so that
+/// with Gumbel noise one unchanged token of 20 is kept, and 19 of 20 that changed by twice the threshold. The official
+/// code begins with initialize(): half of all tokens at random. prepare() the module afterwards.
+template <class M>
+void initialize_masks(M& module, double threshold) {
+    require(threshold > 0, "initialize_masks: a threshold of ", threshold,
+            " was given; a mean of absolute values is divided by it, give more than 0");
+    constexpr double certainty = 3;
+    for_each_parameter(module, [&]<class T>(const std::string& name, const ParameterRef<T>& p) {
+        if (!detail::is_of_mask(name)) return;
+        std::fill_n(p.data, p.size,
+                    name.ends_with("bias") ? T(-certainty) : T(certainty / (threshold * double(p.size))));
     });
 }
 

@@ -25,7 +25,9 @@ struct TrainerConfig : RunConfig {
     /// Of models that have a mask. The paper trains with the mask off, then goes on from those weights with it on.
     MaskUse mask = MaskUse::as_trained;
     double mask_threshold = MaskConfig{}.threshold;  ///< by_hand
-    double sparsity = sparsity_weight;               ///< of the loss of a mask that is trained
+    double mask_start =
+        0;  ///< as_trained: the threshold that initialize_masks() gets; 0: as of initialize(), the paper
+    double sparsity = sparsity_weight;  ///< of the loss of a mask that is trained
     float drop_path = 0.1f;
     bool checkpoint = false;  ///< see TapeConfig
 };
@@ -37,12 +39,13 @@ inline std::string facts_of(const TrainerConfig& c, const std::vector<TrainingCl
     static constexpr const char* losses[] = {"charbonnier", "l1", "mse"};
     static constexpr const char* masks[] = {"trained", "off", "by hand"};
     return text(facts_of(c.samples), facts_of(static_cast<const RunConfig&>(c)), "loss ", losses[int(c.loss)],
-                "\nmask ", masks[int(c.mask)], ' ', c.mask_threshold, "\nsparsity ", c.sparsity, "\ndrop_path ",
-                c.drop_path, '\n', facts_of(clips));
+                "\nmask ", masks[int(c.mask)], ' ', c.mask_threshold, "\nmask_start ", c.mask_start, "\nsparsity ",
+                c.sparsity, "\ndrop_path ", c.drop_path, '\n', facts_of(clips));
 }
 
 inline void check(const TrainerConfig& c) {
     check(static_cast<const RunConfig&>(c));
+    require(c.mask_start >= 0, "Trainer: masks start at a threshold of ", c.mask_start, ". Give 0 or more.");
     require(c.sparsity >= 0 && c.drop_path >= 0 && c.drop_path < 1, "Trainer: sparsity ", c.sparsity, " and drop path ",
             c.drop_path, ". Give numbers from 0 on, drop path below 1.");
 }
@@ -63,7 +66,10 @@ public:
         : config_(checked(config)),
           samples_(std::move(clips), config.samples, config.seed),
           run_(config, {.drop_path = config.drop_path, .checkpoint = config.checkpoint}) {
-        run_.for_each_model([&](auto& model) { set_mask_use(model, config.mask, float(config.mask_threshold)); });
+        run_.for_each_model([&](auto& model) {
+            if (config.mask_start > 0) initialize_masks(model, config.mask_start);
+            set_mask_use(model, config.mask, float(config.mask_threshold));
+        });
         const ClipSamplerConfig& s = config.samples;
         for (int i = 0; i < run_.lanes(); ++i)
             frames_.push_back({Tensor<float, 4>(s.frames, s.height, s.width, 3),
@@ -91,7 +97,7 @@ public:
             [&](View<const float, 4> lr, View<float, 4> out) { run_.averaged()->forward(run_.cpu(), lr, out); });
     }
 
-    /// Begins with these weights instead, by name and shape; what they lack of a mask stays as of initialize(). Error
+    /// Begins with these weights instead, by name and shape; what they lack of a mask stays as it begins. Error
     /// after the first iteration, and as of load_parameters.
     void start_from(const StateDict& weights) { run_.start_from(weights); }
 

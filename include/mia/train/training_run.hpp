@@ -145,7 +145,7 @@ public:
         return done;
     }
 
-    /// Begins with these weights instead, by name and shape; what they lack of a mask stays as of initialize(). Error
+    /// Begins with these weights instead, by name and shape; what they lack of a mask stays as it begins. Error
     /// after the first iteration, and as of load_parameters.
     void start_from(const StateDict& weights) {
         require(iteration_ == 0, "Trainer: ", iteration_,
