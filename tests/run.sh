@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is needed, builds everything and runs all tests. With --long also: a second compiler, sanitizers, builds for
-# older processors, fuzzing. Prints the minutes of each stage and stops at the first that fails. With --only NAME: the one
-# stage of that name (see the end).  tests/run.sh [--long | --only NAME]
+# Installs what is needed, builds everything and runs all tests. With --long also: each header alone, a second compiler,
+# sanitizers, builds for older processors, fuzzing. Prints the minutes of each stage and stops at the first that fails. With
+# --only NAME: the one stage of that name (see the end).  tests/run.sh [--long | --only NAME]
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 long='' only=''
@@ -105,6 +105,7 @@ stage "packages" cmake/debian.sh $long
 stage "build and tests" plain
 if [ "$long" = --long ]; then
     stage "format" formatted
+    stage "each header alone" build build mia_headers_alone
     stage "clang, AVX2" second_compiler
     stage "address and undefined behaviour sanitizers" memory_sanitizers
     stage "thread sanitizer" thread_sanitizer

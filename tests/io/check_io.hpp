@@ -11,6 +11,8 @@
 
 namespace mia::testing {
 
+inline std::string fixture(const std::string& name) { return MIA_TEST_FIXTURES "/" + name; }
+
 /// The message of the Error that `f()` throws; empty if it throws none. Each message must have its parts: a first line
 /// that starts with the source and a last line that says how to mend it.
 template <class F>

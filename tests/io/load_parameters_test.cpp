@@ -11,9 +11,9 @@
 namespace mia {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 /// A StateDict made in the test; tensors of `value`, all in one buffer.
 class File {

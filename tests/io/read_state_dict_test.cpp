@@ -16,11 +16,10 @@ namespace {
 using ::testing::AllOf;
 using testing::error_of;
 using testing::expect_equal;
+using testing::fixture;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 using testing::TemporaryFolder;
-
-std::string fixture(const std::string& name) { return MIA_TEST_FIXTURES "/" + name; }
 
 std::string read_error(const std::filesystem::path& path) {
     const std::string message = error_of([&] { read_state_dict(path); });

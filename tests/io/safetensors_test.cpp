@@ -36,11 +36,11 @@ std::string file_of(std::string_view header, std::string_view data = "") {
     return file + std::string(header) + std::string(data);
 }
 
-std::string parse_error(std::string_view file) {
+std::string safetensors_error(std::string_view file) {
     return error_of([&] { parse_safetensors(as_bytes(file), "file"); });
 }
 std::string header_error(std::string_view header, std::string_view data = "") {
-    return parse_error(file_of(header, data));
+    return safetensors_error(file_of(header, data));
 }
 /// The error of a header with the single tensor 'a' and `bytes` bytes of data.
 std::string tensor_error(const std::string& fields, std::size_t bytes = 0) {
@@ -115,15 +115,15 @@ TEST(Safetensors, an_empty_header_is_an_empty_dict) {
 }
 
 TEST(Safetensors, refuses_false_lengths) {
-    EXPECT_THAT(parse_error(""), HasSubstr("0 bytes are too few"));
-    EXPECT_THAT(parse_error("1234567"), HasSubstr("7 bytes are too few"));
+    EXPECT_THAT(safetensors_error(""), HasSubstr("0 bytes are too few"));
+    EXPECT_THAT(safetensors_error("1234567"), HasSubstr("7 bytes are too few"));
     std::string file;
     append_le<std::uint64_t>(file, 3);
-    EXPECT_THAT(parse_error(file + "{}"), HasSubstr("claims 3 bytes, and the file has 2"));
+    EXPECT_THAT(safetensors_error(file + "{}"), HasSubstr("claims 3 bytes, and the file has 2"));
     for (std::uint64_t huge : {std::uint64_t(100'000'001), std::uint64_t(1) << 60, UINT64_MAX}) {
         file.clear();
         append_le(file, huge);
-        EXPECT_THAT(parse_error(file + "{}"), HasSubstr("above the format's limit of 100000000")) << huge;
+        EXPECT_THAT(safetensors_error(file + "{}"), HasSubstr("above the format's limit of 100000000")) << huge;
     }
 }
 

@@ -20,20 +20,19 @@ using ::testing::AllOf;
 using testing::as_bytes;
 using testing::error_of;
 using testing::expect_equal;
+using testing::fixture;
 using ::testing::HasSubstr;
 using testing::make_checkpoint;
 using testing::make_zip;
 namespace pickle = testing::pickle;
 
-std::string fixture(const std::string& name) { return MIA_TEST_FIXTURES "/" + name; }
-
-std::string parse_error(const std::string& file, TorchKey key = TorchKey::params) {
+std::string checkpoint_error(const std::string& file, TorchKey key = TorchKey::params) {
     return error_of([&] { parse_torch(as_bytes(file), "file", key); });
 }
 
 /// Error of a checkpoint whose only tensor 'w' is made by these opcodes.
 std::string tensor_error(const std::string& tensor, const std::vector<std::string>& storages) {
-    return parse_error(make_checkpoint(pickle::whole(pickle::dict({{"w", tensor}})), storages));
+    return checkpoint_error(make_checkpoint(pickle::whole(pickle::dict({{"w", tensor}})), storages));
 }
 
 std::string floats(int count) {
@@ -89,12 +88,12 @@ TEST(TorchCheckpoint, says_what_there_is_when_the_key_is_missing) {
                       HasSubstr("'epoch', 'lr', 'best', 'done', 'milestones', 'state_dict'")));
     EXPECT_THAT(error_of([] { read_torch(fixture("plain.pth"), TorchKey::params_ema); }), HasSubstr("'0.weight'"));
     const std::string only_ema = make_checkpoint(pickle::whole(pickle::dict({{"params_ema", "}"}})));
-    EXPECT_THAT(parse_error(only_ema), HasSubstr("called 'params'; it holds 'params_ema'"));
-    EXPECT_EQ(parse_error(only_ema, TorchKey::params_ema), "");
-    EXPECT_THAT(parse_error(make_checkpoint(pickle::whole(pickle::dict({{"params", "}"}, {"params", "}"}})))),
+    EXPECT_THAT(checkpoint_error(only_ema), HasSubstr("called 'params'; it holds 'params_ema'"));
+    EXPECT_EQ(checkpoint_error(only_ema, TorchKey::params_ema), "");
+    EXPECT_THAT(checkpoint_error(make_checkpoint(pickle::whole(pickle::dict({{"params", "}"}, {"params", "}"}})))),
                 HasSubstr("holds 'params' twice"));
     std::vector<std::pair<std::string, std::string>> many(1000, {"a name of some length", "N"});
-    EXPECT_THAT(parse_error(make_checkpoint(pickle::whole(pickle::dict(many)))), HasSubstr("' and 9"));
+    EXPECT_THAT(checkpoint_error(make_checkpoint(pickle::whole(pickle::dict(many)))), HasSubstr("' and 9"));
 }
 
 TEST(TorchCheckpoint, refuses_older_formats_and_near_misses) {
@@ -103,31 +102,33 @@ TEST(TorchCheckpoint, refuses_older_formats_and_near_misses) {
     EXPECT_THAT(error_of([] { read_torch(fixture("module.pth")); }), HasSubstr("'torch.nn.modules.linear.Linear'"));
     std::string tar(1024, '\0');
     tar.replace(257, 5, "ustar");
-    EXPECT_THAT(parse_error(tar), HasSubstr("tar archive"));
-    EXPECT_THAT(parse_error("\x80\x02}."), HasSubstr("a bare pickle"));
-    EXPECT_THAT(parse_error("something else"), HasSubstr("starts with 'some'"));
-    EXPECT_THAT(parse_error(""), HasSubstr("starts with ''"));
-    EXPECT_THAT(parse_error(make_zip({{"readme.txt", "hello"}})), HasSubstr("none is <name>/data.pkl"));
-    EXPECT_THAT(parse_error(make_zip({{"a/b/data.pkl", "N."}})), HasSubstr("none is <name>/data.pkl"));
-    EXPECT_THAT(parse_error(make_zip({{"data.pkl", "N."}})), HasSubstr("none is <name>/data.pkl"));
-    EXPECT_THAT(parse_error(make_zip({{"a/data.pkl", "}."}, {"b/data.pkl", "}."}})), HasSubstr("two checkpoints"));
-    EXPECT_EQ(parse_error(make_zip({{"a/data.pkl", "}."}, {"a/byteorder", "little"}})), "");
-    EXPECT_THAT(parse_error(make_zip({{"a/data.pkl", "}."}, {"a/byteorder", "big"}})), HasSubstr("big-endian"));
+    EXPECT_THAT(checkpoint_error(tar), HasSubstr("tar archive"));
+    EXPECT_THAT(checkpoint_error("\x80\x02}."), HasSubstr("a bare pickle"));
+    EXPECT_THAT(checkpoint_error("something else"), HasSubstr("starts with 'some'"));
+    EXPECT_THAT(checkpoint_error(""), HasSubstr("starts with ''"));
+    EXPECT_THAT(checkpoint_error(make_zip({{"readme.txt", "hello"}})), HasSubstr("none is <name>/data.pkl"));
+    EXPECT_THAT(checkpoint_error(make_zip({{"a/b/data.pkl", "N."}})), HasSubstr("none is <name>/data.pkl"));
+    EXPECT_THAT(checkpoint_error(make_zip({{"data.pkl", "N."}})), HasSubstr("none is <name>/data.pkl"));
+    EXPECT_THAT(checkpoint_error(make_zip({{"a/data.pkl", "}."}, {"b/data.pkl", "}."}})), HasSubstr("two checkpoints"));
+    EXPECT_EQ(checkpoint_error(make_zip({{"a/data.pkl", "}."}, {"a/byteorder", "little"}})), "");
+    EXPECT_THAT(checkpoint_error(make_zip({{"a/data.pkl", "}."}, {"a/byteorder", "big"}})), HasSubstr("big-endian"));
 }
 
 TEST(TorchCheckpoint, refuses_every_truncation_of_a_real_file) {
     const std::string file = testing::file_content(fixture("plain.pth"));
-    for (std::size_t size = 0; size < file.size(); ++size) EXPECT_NE(parse_error(file.substr(0, size)), "") << size;
+    for (std::size_t size = 0; size < file.size(); ++size)
+        EXPECT_NE(checkpoint_error(file.substr(0, size)), "") << size;
 }
 
 TEST(TorchCheckpoint, refuses_a_compressed_pickle) {
     testing::ZipItem item("a/data.pkl", "}.");
     item.method = 8;
-    EXPECT_THAT(parse_error(make_zip({item})), HasSubstr("'a/data.pkl' of the zip archive is compressed (method 8)"));
+    EXPECT_THAT(checkpoint_error(make_zip({item})),
+                HasSubstr("'a/data.pkl' of the zip archive is compressed (method 8)"));
 }
 
 TEST(TorchCheckpoint, refuses_what_is_no_state_dict) {
-    const auto error = [](const std::string& root) { return parse_error(make_checkpoint(pickle::whole(root))); };
+    const auto error = [](const std::string& root) { return checkpoint_error(make_checkpoint(pickle::whole(root))); };
     EXPECT_THAT(error("N"), HasSubstr("the checkpoint is None, not a dictionary"));
     EXPECT_THAT(error("]"), HasSubstr("the checkpoint is a list"));
     EXPECT_EQ(error("}"), "");
@@ -136,7 +137,7 @@ TEST(TorchCheckpoint, refuses_what_is_no_state_dict) {
     EXPECT_THAT(error("}" + pickle::str("params") + "}(K\x01Nus"),
                 HasSubstr("a name in the dictionary of tensors is an int"));
     const std::string w = pickle::tensor(pickle::storage("FloatStorage", "0", 4), 0, {4}, {1});
-    EXPECT_THAT(parse_error(make_checkpoint(pickle::whole(pickle::dict({{"w", w}, {"w", w}})), {floats(4)})),
+    EXPECT_THAT(checkpoint_error(make_checkpoint(pickle::whole(pickle::dict({{"w", w}, {"w", w}})), {floats(4)})),
                 HasSubstr("the tensor 'w' occurs twice"));
 }
 
@@ -204,7 +205,7 @@ TEST(TorchCheckpoint, many_views_of_one_storage_cannot_multiply_memory) {
     const std::string view = pickle::tensor(pickle::storage("FloatStorage", "0", n * n), 0, {n, n}, {1, n});
     std::vector<std::pair<std::string, std::string>> items;
     for (int i = 0; i < 50; ++i) items.emplace_back("w" + std::to_string(i), view);
-    EXPECT_THAT(parse_error(make_checkpoint(pickle::whole(pickle::dict(items)), {floats(n * n)})),
+    EXPECT_THAT(checkpoint_error(make_checkpoint(pickle::whole(pickle::dict(items)), {floats(n * n)})),
                 HasSubstr("more memory than the file has"));
 }
 

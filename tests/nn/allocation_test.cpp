@@ -37,14 +37,14 @@ struct Parts : PublishedParts {
     template <UpsamplerConfig C, class B>
     using Upsampler = OneStepUpsampler<C, B>;
 };
-constexpr MiaVsrConfig config{.embed_dim = 8,
-                              .num_heads = 2,
-                              .window = {3, 4, 4},
-                              .depths = {{2, 1}},
-                              .directions = directions(Direction::backward, Direction::forward),
-                              .mid_channels = 4,
-                              .scale = 2};
-using Model = MiaVsr<config, Cpu, Parts>;
+constexpr MiaVsrConfig toy{.embed_dim = 8,
+                           .num_heads = 2,
+                           .window = {3, 4, 4},
+                           .depths = {{2, 1}},
+                           .directions = directions(Direction::backward, Direction::forward),
+                           .mid_channels = 4,
+                           .scale = 2};
+using Model = MiaVsr<toy, Cpu, Parts>;
 
 constexpr int frames = 6, H = 101, W = 133;  // sizes of three digits: a shape's text would not fit a string's own bytes
 

@@ -8,7 +8,7 @@
 namespace mia {
 namespace {
 
-constexpr double float_rounding =
+constexpr double fused_rounding =
     3e-6;  // relative to the largest value: sums of up to a few hundred terms in another order
 
 struct KeepProbe : NoProbe {
@@ -67,7 +67,7 @@ void compare(int H, int W, Shift shift, int threads, int frames = 3) {
             const double e = std::abs(double(y.data()[i]) - double(expected.data()[i]));
             if (!(e <= error)) error = e;
         }
-        EXPECT_LE(error, float_rounding * largest) << H << " x " << W << " frame " << t;
+        EXPECT_LE(error, fused_rounding * largest) << H << " x " << W << " frame " << t;
     }
 }
 

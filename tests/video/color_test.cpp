@@ -73,7 +73,7 @@ void set_sample(AVFrame& frame, int c, int y, int x, int value) {
 
 /// rgb(y, x, c) for every sample.
 template <class Value>
-VideoFrame picture(int height, int width, Value&& value) {
+VideoFrame picture_of(int height, int width, Value&& value) {
     VideoFrame frame;
     frame.resize(height, width);
     for (int y = 0; y < height; ++y)
@@ -85,7 +85,7 @@ VideoFrame picture(int height, int width, Value&& value) {
 VideoFrame noise(int height, int width) {
     std::mt19937 random(7);
     std::uniform_real_distribution<double> uniform(0, 1);
-    return picture(height, width, [&](int, int, int) { return uniform(random); });
+    return picture_of(height, width, [&](int, int, int) { return uniform(random); });
 }
 
 // The formulas of ITU-T H.273, in double, on their own.
@@ -320,7 +320,7 @@ INSTANTIATE_TEST_SUITE_P(All, AllMatrices,
 
 /// Five levels of red, green and blue each, in every combination.
 VideoFrame colours() {
-    return picture(5, 25, [](int y, int x, int c) { return std::array{y, x / 5, x % 5}[std::size_t(c)] / 4.; });
+    return picture_of(5, 25, [](int y, int x, int c) { return std::array{y, x / 5, x % 5}[std::size_t(c)] / 4.; });
 }
 
 // Where the exact value lies this near the middle of two code values, float may round to either: 2e-7 relative to
@@ -425,8 +425,8 @@ struct Bars {
 
     static int bar_of(int x) { return int(std::upper_bound(ends.begin(), ends.end(), x) - ends.begin()); }
     static VideoFrame picture(int height) {
-        return mia::picture(height, ends.back(),
-                            [](int, int x, int c) { return colours[std::size_t(bar_of(x))][std::size_t(c)]; });
+        return picture_of(height, ends.back(),
+                          [](int, int x, int c) { return colours[std::size_t(bar_of(x))][std::size_t(c)]; });
     }
     /// The columns of a bar that no neighbour has an influence on.
     static std::array<int, 2> inside(int bar) {
@@ -577,7 +577,7 @@ TEST(Color, ARampOfChromaIsNotShifted) {
         for (const auto location : locations)
             for (const bool along_x : {true, false}) {
                 const auto color = tagged(AVCOL_SPC_BT709, AVCOL_RANGE_JPEG, location);
-                const auto ramp = picture(64, 64, [&](int y, int x, int c) {
+                const auto ramp = picture_of(64, 64, [&](int y, int x, int c) {
                     const double t = (along_x ? x : y) / 64.;
                     return c == 0 ? 0.25 + 0.5 * t : c == 1 ? 0.5 : 0.75 - 0.5 * t;
                 });
@@ -635,7 +635,7 @@ TEST(Color, LayoutsOfYcbcr) {
         if (!detail::writable(descriptor(*frame))) continue;
         const auto back = make_picture(red.format, 2, 2);
         std::memset(back->data[0], 255, std::size_t(back->linesize[0]));  // what was there before is gone
-        const auto pure = picture(2, 2, [](int, int, int c) { return c == 0; });
+        const auto pure = picture_of(2, 2, [](int, int, int c) { return c == 0; });
         FromRgb().convert(pure.view(), tagged(AVCOL_SPC_BT709, AVCOL_RANGE_MPEG), *back);
         for (std::size_t p = 0; p < red.planes.size(); ++p)
             for (int y = 0; y < plane_height(*back, int(p)); ++y)
@@ -779,7 +779,7 @@ TEST(Color, PicturesOfAnySizeAndAlignment) {
             frame->height = height;  // a decoder's cropping moves the planes' beginnings to any address
             frame->width = width;
             for (int c = 0; c < 3; ++c) ++frame->data[c];
-            const auto flat = picture(height, width, [](int, int, int c) { return 0.25 * (c + 1); });
+            const auto flat = picture_of(height, width, [](int, int, int c) { return 0.25 * (c + 1); });
             from.convert(flat.view(), color, *frame);
             VideoFrame back;
             back.resize(height, width);
@@ -833,7 +833,7 @@ TEST(Color, OutOfRangeIsClampedAndNanIsBlack) {
 
 // A grey between two code values: alone it is rounded to one of them, dithered it is right in the mean.
 TEST(Color, DitherKeepsTheMean) {
-    const auto grey = picture(64, 64, [](int, int, int) { return 100.3 / 255; });
+    const auto grey = picture_of(64, 64, [](int, int, int) { return 100.3 / 255; });
     for (const auto& [dither, mean] :
          {std::pair{Dither::none, 100.}, {Dither::ordered, 100.3}, {Dither::error_diffusion, 100.3}}) {
         const auto frame = make_picture(AV_PIX_FMT_YUV444P, 64, 64);

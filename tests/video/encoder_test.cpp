@@ -14,14 +14,14 @@ namespace {
 using test::frame_of;
 using test::info_of;
 
-struct Times {
+struct PacketTimes {
     std::int64_t pts, duration, dts;
     bool key;
 };
 
 class Segments : public test::MediaTest {
 protected:
-    std::vector<Times> times;
+    std::vector<PacketTimes> times;
 
     auto collect() {
         return [this](const AVPacket& packet) {
@@ -51,7 +51,7 @@ TEST_F(Segments, EachHasAllItsFramesWithTheirTimesAndBeginsWithAKeyFrame) {
         ASSERT_EQ(times.size(), std::size_t(size));
         EXPECT_TRUE(times.front().key);
         EXPECT_EQ(times.front().pts, -7000 + first * first * 10);
-        std::sort(times.begin(), times.end(), [](const Times& a, const Times& b) { return a.pts < b.pts; });
+        std::sort(times.begin(), times.end(), [](const PacketTimes& a, const PacketTimes& b) { return a.pts < b.pts; });
         for (int i = 0; i < size; ++i) {
             EXPECT_EQ(times[std::size_t(i)].pts, -7000 + (first + i) * (first + i) * 10);
             EXPECT_EQ(times[std::size_t(i)].duration, 100 + first + i);

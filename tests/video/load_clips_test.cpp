@@ -24,16 +24,16 @@ protected:
     }
 };
 
-const std::string picture = "-f lavfi -i testsrc2=size=64x48:rate=10 ";
+const std::string moving_picture = "-f lavfi -i testsrc2=size=64x48:rate=10 ";
 
 TEST_F(LoadClips, EveryKind) {
     MIA_NEEDS_FFMPEG();
     std::filesystem::create_directory(folder / "frames");
     std::filesystem::create_directory(folder / "photos");
-    const auto video = make(picture + "-frames:v 5 -c:v ffv1 -pix_fmt gbrp", "a.mkv");
-    make(picture + "-frames:v 4", "frames/%02d.png");
-    make(picture + "-frames:v 3", "photos/%d.png");
-    make(picture + "-frames:v 1", "one.png");
+    const auto video = make(moving_picture + "-frames:v 5 -c:v ffv1 -pix_fmt gbrp", "a.mkv");
+    make(moving_picture + "-frames:v 4", "frames/%02d.png");
+    make(moving_picture + "-frames:v 3", "photos/%d.png");
+    make(moving_picture + "-frames:v 1", "one.png");
     const LoadedClips loaded =
         load_clips(set("a.mkv video 1 CC0\nframes images 2 CC0\nphotos photo 6 CC0\none.png photo 0.5 CC0"), needs);
     ASSERT_EQ(loaded.clips.size(), 6u);
@@ -59,10 +59,10 @@ TEST_F(LoadClips, BadOnesAreNamedAndCounted) {
     MIA_NEEDS_FFMPEG();
     std::filesystem::create_directory(folder / "mixed");
     std::filesystem::create_directory(folder / "empty");
-    make(picture + "-frames:v 5 -c:v ffv1", "good.mkv");
-    make(picture + "-frames:v 3 -c:v ffv1", "short.mkv");
+    make(moving_picture + "-frames:v 5 -c:v ffv1", "good.mkv");
+    make(moving_picture + "-frames:v 3 -c:v ffv1", "short.mkv");
     make("-f lavfi -i testsrc2=size=32x28 -frames:v 5 -c:v ffv1", "small.mkv");
-    make(picture + "-frames:v 1", "mixed/good.png");
+    make(moving_picture + "-frames:v 1", "mixed/good.png");
     make("-f lavfi -i testsrc2=size=16x16 -frames:v 1", "mixed/tiny.png");
     write_bytes("broken.mkv", "no video");
     const DataSet all =
@@ -86,7 +86,7 @@ TEST_F(LoadClips, BadOnesAreNamedAndCounted) {
 
 TEST_F(LoadClips, NothingLeftAndNoMemory) {
     MIA_NEEDS_FFMPEG();
-    make(picture + "-frames:v 5 -c:v ffv1", "good.mkv");
+    make(moving_picture + "-frames:v 5 -c:v ffv1", "good.mkv");
     EXPECT_THAT(error_of(set("gone.mkv video 1 CC0\n- video 1 CC0")),
                 AllOf(HasSubstr("no clip is left"), HasSubstr("2 of 2 clips were skipped"), HasSubstr("gone.mkv")));
     EXPECT_THAT(error_of(DataSet{"set.txt", {{"-", DataKind::video, 1, "CC0", 1}}}), HasSubstr("standard input"));

@@ -20,7 +20,7 @@ Manifest example() {
     return manifest;
 }
 
-std::string message_of(const std::string& json) {
+std::string manifest_error(const std::string& json) {
     try {
         read_manifest(json, "m.json");
     } catch (const Error& error) {
@@ -48,23 +48,24 @@ TEST(Manifest, ComesBackAsItWas) {
 }
 
 TEST(Manifest, BadTexts) {
-    EXPECT_THAT(message_of(""), HasSubstr("m.json: the JSON header at byte 0: expected an object"));
-    EXPECT_THAT(message_of("{}"), HasSubstr("format, state, identity or chunks is missing"));
-    EXPECT_THAT(message_of(replaced("output 1", "output 2")),
+    EXPECT_THAT(manifest_error(""), HasSubstr("m.json: the JSON header at byte 0: expected an object"));
+    EXPECT_THAT(manifest_error("{}"), HasSubstr("format, state, identity or chunks is missing"));
+    EXPECT_THAT(manifest_error(replaced("output 1", "output 2")),
                 HasSubstr("this version knows 'mia unfinished output 1'"));
-    EXPECT_THAT(message_of(replaced("running", "walking")), HasSubstr("unknown state 'walking'"));
-    EXPECT_THAT(message_of(replaced("\"state\"", "\"stat\"")), HasSubstr("unknown member 'stat'"));
-    EXPECT_THAT(message_of(replaced("\"state\": \"running\"", "\"format\": \"mia unfinished output 1\"")),
+    EXPECT_THAT(manifest_error(replaced("running", "walking")), HasSubstr("unknown state 'walking'"));
+    EXPECT_THAT(manifest_error(replaced("\"state\"", "\"stat\"")), HasSubstr("unknown member 'stat'"));
+    EXPECT_THAT(manifest_error(replaced("\"state\": \"running\"", "\"format\": \"mia unfinished output 1\"")),
                 HasSubstr("'format' is stated twice"));
-    EXPECT_THAT(message_of(replaced("\"first_frame\": 50", "\"first_frame\": 49")),
+    EXPECT_THAT(manifest_error(replaced("\"first_frame\": 50", "\"first_frame\": 49")),
                 HasSubstr("a chunk begins at frame 49, the one before it ends at 50"));
-    EXPECT_THAT(message_of(replaced("\"frames\": 50", "\"frames\": -50")), HasSubstr("non-negative integer"));
-    EXPECT_THAT(message_of(replaced("\"frames\": 50", "\"frames\": 5000000000000")), HasSubstr("is too large"));
-    EXPECT_THAT(message_of(replaced("\"packets\": 7, ", "")), HasSubstr("a chunk lacks a member"));
-    EXPECT_THAT(message_of(replaced("\"packets\"", "\"parcels\"")), HasSubstr("a chunk has no 'parcels'"));
-    EXPECT_THAT(message_of(replaced("aaaa", "AAAA")), HasSubstr("not 64 hexadecimal digits"));
+    EXPECT_THAT(manifest_error(replaced("\"frames\": 50", "\"frames\": -50")), HasSubstr("non-negative integer"));
+    EXPECT_THAT(manifest_error(replaced("\"frames\": 50", "\"frames\": 5000000000000")), HasSubstr("is too large"));
+    EXPECT_THAT(manifest_error(replaced("\"packets\": 7, ", "")), HasSubstr("a chunk lacks a member"));
+    EXPECT_THAT(manifest_error(replaced("\"packets\"", "\"parcels\"")), HasSubstr("a chunk has no 'parcels'"));
+    EXPECT_THAT(manifest_error(replaced("aaaa", "AAAA")), HasSubstr("not 64 hexadecimal digits"));
     const std::string json = to_json(example());
-    for (std::size_t size = 0; size + 2 < json.size(); ++size) ASSERT_NE(message_of(json.substr(0, size)), "no error");
+    for (std::size_t size = 0; size + 2 < json.size(); ++size)
+        ASSERT_NE(manifest_error(json.substr(0, size)), "no error");
 }
 
 TEST(Manifest, DifferencesHaveNames) {

@@ -23,11 +23,11 @@ protected:
     }
 };
 
-const std::string picture = "-f lavfi -i testsrc2=size=64x48:rate=10 -t 1 ";
+const std::string test_picture = "-f lavfi -i testsrc2=size=64x48:rate=10 -t 1 ";
 
 TEST_F(Reader, Properties) {
     MIA_NEEDS_FFMPEG();
-    const auto path = make(picture +
+    const auto path = make(test_picture +
                                "-vf setsar=4/3 -c:v libx264 -pix_fmt yuv420p -colorspace smpte170m "
                                "-color_primaries smpte170m -color_trc smpte170m -color_range pc",
                            "a.mp4");
@@ -46,19 +46,19 @@ TEST_F(Reader, Properties) {
 
 TEST_F(Reader, UntaggedColourIsGuessedBySize) {
     MIA_NEEDS_FFMPEG();
-    const VideoColor small = VideoReader(make(picture + "-c:v ffv1 -pix_fmt yuv420p", "a.mkv")).info().color;
+    const VideoColor small = VideoReader(make(test_picture + "-c:v ffv1 -pix_fmt yuv420p", "a.mkv")).info().color;
     EXPECT_TRUE(small.guessed);
     EXPECT_EQ(small.matrix, AVCOL_SPC_SMPTE170M);
     EXPECT_EQ(small.range, AVCOL_RANGE_MPEG);
     const auto path = make("-f lavfi -i color=size=1280x720:rate=1 -frames:v 1 -c:v ffv1 -pix_fmt yuv420p", "b.mkv");
     EXPECT_EQ(VideoReader(path).info().color.matrix, AVCOL_SPC_BT709);
-    const VideoColor jpeg = VideoReader(make(picture + "-c:v mjpeg -pix_fmt yuvj420p", "c.mkv")).info().color;
+    const VideoColor jpeg = VideoReader(make(test_picture + "-c:v mjpeg -pix_fmt yuvj420p", "c.mkv")).info().color;
     EXPECT_EQ(jpeg.range, AVCOL_RANGE_JPEG);
 }
 
 TEST_F(Reader, RgbDecodesExactly) {
     MIA_NEEDS_FFMPEG();
-    const auto path = make(picture + "-c:v libx264rgb -crf 20", "a.mkv");
+    const auto path = make(test_picture + "-c:v libx264rgb -crf 20", "a.mkv");
     ASSERT_EQ(VideoReader(path).info().pixel_format, AV_PIX_FMT_GBRP);
     const std::string raw = raw_rgb(path);
     std::size_t at = 0;
@@ -94,7 +94,7 @@ TEST_F(Reader, BarsOfEachMatrixAndRangeAgreeWithFfmpeg) {
 
 TEST_F(Reader, PacketsOfOtherStreams) {
     MIA_NEEDS_FFMPEG();
-    const auto path = make(picture + "-f lavfi -i sine -t 1 -c:v mpeg4 -c:a aac", "a.mkv");
+    const auto path = make(test_picture + "-f lavfi -i sine -t 1 -c:v mpeg4 -c:a aac", "a.mkv");
     for (const bool keep : {true, false}) {
         VideoReader reader(path, {.keep_packets = keep});
         std::size_t count = 0, bytes = 0;
@@ -116,7 +116,7 @@ TEST_F(Reader, PacketsOfOtherStreams) {
 
 TEST_F(Reader, NamesWithColonsAndPercentAreFiles) {
     MIA_NEEDS_FFMPEG();
-    std::filesystem::rename(make(picture + "-c:v mpeg4", "a.mp4"), folder / "http:x%03d.mp4");
+    std::filesystem::rename(make(test_picture + "-c:v mpeg4", "a.mp4"), folder / "http:x%03d.mp4");
     EXPECT_EQ(all(folder / "http:x%03d.mp4").size(), 10u);
 }
 
@@ -137,18 +137,18 @@ TEST_F(Reader, NoVideoStream) {
 
 TEST_F(Reader, NoFrames) {
     MIA_NEEDS_FFMPEG();
-    const auto path = make(picture + "-c:v libx264 -frames:v 0 -f matroska", "none.mkv");
+    const auto path = make(test_picture + "-c:v libx264 -frames:v 0 -f matroska", "none.mkv");
     EXPECT_THAT(error_of(path),
                 testing::AnyOf(HasSubstr("no frame"), HasSubstr("no picture size"), HasSubstr("not a video")));
 }
 
 TEST_F(Reader, CutShort) {
     MIA_NEEDS_FFMPEG();
-    const std::string h264 = picture + "-c:v libx264 -g 5 ";
+    const std::string h264 = test_picture + "-c:v libx264 -g 5 ";
     for (const auto& [options, name] : {std::pair<std::string, std::string>{h264, "a.mp4"},
                                         {h264 + "-movflags +faststart", "b.mp4"},
                                         {h264, "c.mkv"},
-                                        {picture + "-c:v ffv1", "d.avi"}}) {
+                                        {test_picture + "-c:v ffv1", "d.avi"}}) {
         const auto whole = make(options, name);
         EXPECT_EQ(all(whole).size(), 10u);
         for (const double share : {0.03, 0.6, 0.9})
@@ -164,7 +164,7 @@ TEST_F(Reader, Damaged) {
     for (const auto& [codec, name] : {std::pair<std::string, std::string>{"-c:v libx264 -crf 10", "a.mp4"},
                                       {"-c:v ffv1 -slicecrc 1 -level 3", "b.mkv"},
                                       {"-c:v libx264 -crf 10", "c.ts"}}) {
-        auto bytes = bytes_of(make(picture + codec, name));
+        auto bytes = bytes_of(make(test_picture + codec, name));
         for (std::size_t i = bytes.size() / 2; i < bytes.size() / 2 + 300; ++i) bytes[i] = char(i * 89);
         EXPECT_THAT(error_of(write_bytes(name, bytes)), HasSubstr("cannot be decoded")) << name;
     }

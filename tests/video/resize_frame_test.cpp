@@ -18,7 +18,7 @@ namespace {
 
 using testing::HasSubstr;
 
-VideoFrame noise(int height, int width) {
+VideoFrame noise_frame(int height, int width) {
     VideoFrame frame;
     frame.resize(height, width);
     std::mt19937 random(11);
@@ -89,7 +89,7 @@ TEST(FrameResizer, IsTheKernelsFormula) {
     for (const auto& kernel : kernels)
         for (const auto [height, width, to_height, to_width] :
              {Case{9, 13, 36, 52}, {8, 12, 12, 18}, {24, 36, 6, 9}, {20, 17, 9, 31}, {11, 10, 11, 40}}) {
-            const auto in = noise(height, width);
+            const auto in = noise_frame(height, width);
             const auto out = resized(in, to_height, to_width, kernel.filter);
             for (int c = 0; c < 3; ++c) {
                 std::vector<std::vector<double>> columns(static_cast<std::size_t>(to_width));
@@ -111,7 +111,7 @@ TEST(FrameResizer, IsTheKernelsFormula) {
 }
 
 TEST(FrameResizer, TheSameSizeIsACopy) {
-    const auto in = noise(7, 19);
+    const auto in = noise_frame(7, 19);
     for (const auto& kernel : kernels) EXPECT_EQ(resized(in, 7, 19, kernel.filter).pixels, in.pixels);
 }
 
@@ -142,7 +142,7 @@ TEST(FrameResizer, EdgesOvershootUnclamped) {
 TEST(FrameResizer, OneObjectForSizesThatChange) {
     FrameResizer resizer(ResizeFilter::lanczos);
     for (const auto& [height, width] : {std::array{6, 8}, {60, 40}, {6, 8}, {3, 3}}) {
-        const auto in = noise(height, width);
+        const auto in = noise_frame(height, width);
         VideoFrame out;
         out.resize(2 * height, 3 * width);
         resizer.resize(in.view(), out.view());
@@ -151,7 +151,7 @@ TEST(FrameResizer, OneObjectForSizesThatChange) {
 }
 
 TEST(FrameResizer, NanStaysWhereTheFilterReaches) {
-    auto in = noise(16, 16);
+    auto in = noise_frame(16, 16);
     in.view()(8, 8, 1) = std::numeric_limits<float>::quiet_NaN();
     const auto out = resized(in, 32, 32, ResizeFilter::bicubic);
     EXPECT_TRUE(std::isnan(out.view()(17, 17, 1)));

@@ -10,14 +10,14 @@ class Conv2dShuffle : public testing::Test {};
 TYPED_TEST_SUITE(Conv2dShuffle, test::Backends);
 
 template <class B>
-struct Case {
+struct ShuffleCase {
     using T = typename B::Scalar;
     int H, W, I, K, factor;
     B& backend;
     test::Placed<B, T, 3> x, residual;
     PackedConv2d<B> packed;
 
-    Case(B& b, int height, int width, int in, int out, int r, int k)
+    ShuffleCase(B& b, int height, int width, int in, int out, int r, int k)
         : H(height),
           W(width),
           I(in),
@@ -46,7 +46,7 @@ TYPED_TEST(Conv2dShuffle, IsAConvolutionThenAShuffle) {
         for (const int threads : test::thread_counts<TypeParam>())
             for (const Activation activation : {Activation::none, Activation::leaky_relu}) {
                 auto backend = test::make_backend<TypeParam>(threads);
-                const Case<TypeParam> c(backend, H, W, I, K, r, k);
+                const ShuffleCase<TypeParam> c(backend, H, W, I, K, r, k);
                 const int factor = r;
                 for (const bool with_residual : {false, true}) {
                     const auto fused = c.run([&](auto x, auto y, auto residual) {
@@ -67,7 +67,7 @@ TYPED_TEST(Conv2dShuffle, IsAConvolutionThenAShuffle) {
 
 TYPED_TEST(Conv2dShuffle, CountsAConvolution) {
     auto backend = test::make_backend<TypeParam>(1);
-    const Case<TypeParam> c(backend, 3, 4, 5, 2, 2, 3);
+    const ShuffleCase<TypeParam> c(backend, 3, 4, 5, 2, 2, 3);
     backend.reset_work();
     c.run([&](auto x, auto y, auto) { conv2d_shuffle(backend, x, c.packed, 2, y); });
     EXPECT_EQ(backend.work().macs, 3 * 4 * 5 * 8 * 9);
@@ -75,7 +75,7 @@ TYPED_TEST(Conv2dShuffle, CountsAConvolution) {
 
 TYPED_TEST(Conv2dShuffle, Errors) {
     auto backend = test::make_backend<TypeParam>(1);
-    const Case<TypeParam> c(backend, 3, 4, 5, 2, 2, 3);
+    const ShuffleCase<TypeParam> c(backend, 3, 4, 5, 2, 2, 3);
     c.run([&](auto x, auto y, auto) {
         EXPECT_THROW(conv2d_shuffle(backend, x, c.packed, 4, y), Error);
         EXPECT_THROW(conv2d_shuffle(backend, x, c.packed, 2, y, Activation::gelu), Error);

@@ -18,13 +18,13 @@ class Conv2dFloat : public testing::Test {};
 TYPED_TEST_SUITE(Conv2dFloat, test::FloatBackends);
 
 template <class B>
-struct Case {
+struct ConvCase {
     using T = typename B::Scalar;
     int H, W, I, O, k;
     Numbers x, weight, bias;
     PackedConv2d<B> packed;
 
-    Case(B& backend, int height, int width, int in, int out, int kernel)
+    ConvCase(B& backend, int height, int width, int in, int out, int kernel)
         : H(height), W(width), I(in), O(out), k(kernel) {
         test::Random random(1000 * H + 100 * W + 10 * I + O + k);
         x = random.numbers(H * W * I);
@@ -48,7 +48,7 @@ TYPED_TEST(Conv2dOp, OddSizes) {
     const int sizes[][5] = {{1, 1, 1, 1, 1}, {1, 1, 3, 5, 3},   {1, 9, 2, 3, 7},    {7, 1, 3, 16, 3}, {2, 3, 5, 17, 7},
                             {5, 6, 8, 2, 7}, {9, 13, 3, 33, 3}, {4, 31, 10, 70, 3}, {3, 5, 7, 9, 1},  {6, 7, 4, 3, 5}};
     for (const auto& [H, W, I, O, k] : sizes) {
-        const Case<TypeParam> c(backend, H, W, I, O, k);
+        const ConvCase<TypeParam> c(backend, H, W, I, O, k);
         backend.reset_work();
         test::expect_near(c.run(backend), c.expected(), test::sum_rounding<typename TypeParam::Scalar>,
                           text(H, " x ", W, ", ", I, " -> ", O, ", kernel ", k));
@@ -58,7 +58,7 @@ TYPED_TEST(Conv2dOp, OddSizes) {
 
 TYPED_TEST(Conv2dOp, SameBytesForAnyNumberOfThreads) {
     auto one = test::make_backend<TypeParam>(1);
-    const Case<TypeParam> c(one, 11, 13, 6, 10, 3);
+    const ConvCase<TypeParam> c(one, 11, 13, 6, 10, 3);
     const auto expected = c.run(one);
     for (const int threads : test::thread_counts<TypeParam>()) {
         auto more = test::make_backend<TypeParam>(threads);
@@ -68,7 +68,7 @@ TYPED_TEST(Conv2dOp, SameBytesForAnyNumberOfThreads) {
 
 TYPED_TEST(Conv2dOp, ActivationThenResidual) {
     auto backend = test::make_backend<TypeParam>(3);
-    const Case<TypeParam> c(backend, 5, 7, 3, 6, 3);
+    const ConvCase<TypeParam> c(backend, 5, 7, 3, 6, 3);
     const auto residual = test::Random(4).numbers(5 * 7 * 6);
     auto expected = c.expected();
     for (std::size_t i = 0; i < expected.size(); ++i) expected[i] = reference::relu(expected[i]) + residual[i];
@@ -78,7 +78,7 @@ TYPED_TEST(Conv2dOp, ActivationThenResidual) {
 
 TYPED_TEST(Conv2dFloat, RefusesWhatDoesNotFit) {
     auto backend = test::make_backend<TypeParam>();
-    Case<TypeParam> c(backend, 4, 5, 3, 2, 3);
+    ConvCase<TypeParam> c(backend, 4, 5, 3, 2, 3);
     auto x = test::place<1>(backend, Numbers(80), {80}), y = test::place<1>(backend, Numbers(80), {80});
     const auto message = [&](int in, int height, int out) {
         try {

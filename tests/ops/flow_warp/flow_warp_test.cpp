@@ -15,7 +15,7 @@ class FlowWarpFloat : public testing::Test {};
 TYPED_TEST_SUITE(FlowWarpFloat, test::FloatBackends);
 
 /// Coordinates up to 60 are floats, whatever the element type, and take the way through [-1, 1].
-constexpr double coordinate_rounding = 4e-5;
+constexpr double warp_rounding = 4e-5;
 
 template <class B, class T = typename B::Scalar>
 std::vector<T> warp(int threads, const std::vector<T>& x, const std::vector<float>& flow, int H, int W, int C,
@@ -39,8 +39,8 @@ TYPED_TEST(FlowWarpOp, OddSizes) {
             const auto f = test::cast<float>(flow);
             for (const Padding padding : {Padding::zeros, Padding::border}) {
                 const auto y = warp<TypeParam>(1, in, f, H, W, C, padding);
-                test::expect_near(y, reference::flow_warp(x, flow, H, W, C, padding == Padding::border),
-                                  coordinate_rounding, text(H, " x ", W, " by ", reach));
+                test::expect_near(y, reference::flow_warp(x, flow, H, W, C, padding == Padding::border), warp_rounding,
+                                  text(H, " x ", W, " by ", reach));
                 for (const int threads : test::thread_counts<TypeParam>())
                     EXPECT_TRUE(test::same_bytes(warp<TypeParam>(threads, in, f, H, W, C, padding), y)) << threads;
             }

@@ -18,13 +18,13 @@ class LinearFloat : public testing::Test {};
 TYPED_TEST_SUITE(LinearFloat, test::FloatBackends);
 
 template <class B>
-struct Case {
+struct LinearCase {
     using T = typename B::Scalar;
     int R, I, O;
     Numbers x, weight, bias;
     PackedLinear<B> packed;
 
-    Case(B& backend, int rows, int in, int out, int seed = 1) : R(rows), I(in), O(out) {
+    LinearCase(B& backend, int rows, int in, int out, int seed = 1) : R(rows), I(in), O(out) {
         test::Random random(seed);
         x = random.numbers(R * I);
         weight = random.numbers(O * I);
@@ -49,7 +49,7 @@ TYPED_TEST(LinearOp, AnySize) {
     auto backend = test::make_backend<TypeParam>(1);
     for (int O = 1; O <= 40; ++O)
         for (int I = 1; I <= 40; I += O % 4 + 1) {
-            const Case<TypeParam> c(backend, 1 + (7 * O + 3 * I) % 30, I, O, 100 * O + I);
+            const LinearCase<TypeParam> c(backend, 1 + (7 * O + 3 * I) % 30, I, O, 100 * O + I);
             test::expect_near(c.run(backend), c.expected(), test::sum_rounding<typename TypeParam::Scalar>,
                               text(c.R, " x ", I, " -> ", O));
             if (this->HasFailure()) return;
@@ -59,7 +59,7 @@ TYPED_TEST(LinearOp, AnySize) {
 TYPED_TEST(LinearOp, AnyNumberOfRows) {
     auto backend = test::make_backend<TypeParam>(1);
     for (int R = 0; R <= 70; ++R) {
-        const Case<TypeParam> c(backend, R, 13, 37, R);
+        const LinearCase<TypeParam> c(backend, R, 13, 37, R);
         test::expect_near(c.run(backend), c.expected(), test::sum_rounding<typename TypeParam::Scalar>,
                           text(R, " rows"));
     }
@@ -67,13 +67,13 @@ TYPED_TEST(LinearOp, AnyNumberOfRows) {
 
 TYPED_TEST(LinearOp, SeveralTilesEachWay) {
     auto backend = test::make_backend<TypeParam>(1);
-    const Case<TypeParam> c(backend, 131, 37, 139);
+    const LinearCase<TypeParam> c(backend, 131, 37, 139);
     test::expect_near(c.run(backend), c.expected(), test::sum_rounding<typename TypeParam::Scalar>, "tiles");
 }
 
 TYPED_TEST(LinearOp, SameBytesForAnyNumberOfThreads) {
     auto one = test::make_backend<TypeParam>(1);
-    const Case<TypeParam> c(one, 259, 30, 41);
+    const LinearCase<TypeParam> c(one, 259, 30, 41);
     const auto expected = c.run(one, Activation::gelu);
     for (const int threads : test::thread_counts<TypeParam>()) {
         auto more = test::make_backend<TypeParam>(threads);
@@ -84,7 +84,7 @@ TYPED_TEST(LinearOp, SameBytesForAnyNumberOfThreads) {
 TYPED_TEST(LinearOp, ActivationComesBeforeTheResidual) {
     using T = typename TypeParam::Scalar;
     auto backend = test::make_backend<TypeParam>();
-    const Case<TypeParam> c(backend, 17, 11, 21);
+    const LinearCase<TypeParam> c(backend, 17, 11, 21);
     const auto residual = test::Random(9).numbers(17 * 21);
     struct Kind {
         Activation activation;
@@ -103,7 +103,7 @@ TYPED_TEST(LinearOp, ActivationComesBeforeTheResidual) {
 
 TYPED_TEST(LinearOp, GeluHasNoResidual) {
     auto backend = test::make_backend<TypeParam>();
-    const Case<TypeParam> c(backend, 17, 11, 21);
+    const LinearCase<TypeParam> c(backend, 17, 11, 21);
     auto expected = c.expected();
     for (double& v : expected) v = reference::gelu(v);
     test::expect_near(c.run(backend, Activation::gelu), expected, test::sum_rounding<typename TypeParam::Scalar>,
@@ -114,7 +114,7 @@ TYPED_TEST(LinearOp, GeluHasNoResidual) {
 TYPED_TEST(LinearOp, ResidualMayBeTheResult) {
     using T = typename TypeParam::Scalar;
     auto backend = test::make_backend<TypeParam>();
-    const Case<TypeParam> c(backend, 29, 8, 19);
+    const LinearCase<TypeParam> c(backend, 29, 8, 19);
     const auto residual = test::Random(3).numbers(29 * 19);
     auto y = test::place<2>(backend, residual, {29, 19});
     linear<T>(backend, test::place<2>(backend, c.x, {29, 8}), c.packed, y, Activation::none, y);
@@ -124,7 +124,7 @@ TYPED_TEST(LinearOp, ResidualMayBeTheResult) {
 TYPED_TEST(LinearOp, RowCountLeavesTheRestAsItIs) {
     using T = typename TypeParam::Scalar;
     auto backend = test::make_backend<TypeParam>();
-    const Case<TypeParam> c(backend, 140, 9, 18);
+    const LinearCase<TypeParam> c(backend, 140, 9, 18);
     const auto all = c.run(backend);
     backend.reset_work();
     const auto x = test::place<2>(backend, c.x, {140, 9});
@@ -143,7 +143,7 @@ TYPED_TEST(LinearOp, RowCountLeavesTheRestAsItIs) {
 TYPED_TEST(LinearOp, ScaleAndAbsentBias) {
     using T = typename TypeParam::Scalar;
     auto backend = test::make_backend<TypeParam>(1);
-    Case<TypeParam> c(backend, 5, 6, 7);
+    LinearCase<TypeParam> c(backend, 5, 6, 7);
     c.pack(backend, T(0.5));
     Numbers expected = c.expected();
     for (double& v : expected) v /= 2;
@@ -154,7 +154,7 @@ TYPED_TEST(LinearOp, ScaleAndAbsentBias) {
 
 TYPED_TEST(LinearFloat, RefusesWhatDoesNotFit) {
     auto backend = test::make_backend<TypeParam>();
-    Case<TypeParam> c(backend, 3, 4, 5);
+    LinearCase<TypeParam> c(backend, 3, 4, 5);
     auto x = test::place<1>(backend, Numbers(20), {20}), y = test::place<1>(backend, Numbers(20), {20});
     const auto message = [&](int rows, int in, int out) {
         try {

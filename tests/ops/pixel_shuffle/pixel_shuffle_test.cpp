@@ -17,13 +17,13 @@ template <class B>
 class PixelShuffleFloat : public testing::Test {};
 TYPED_TEST_SUITE(PixelShuffleFloat, test::FloatBackends);
 
-constexpr int sizes[][4] = {{1, 1, 1, 1}, {1, 1, 1, 2}, {3, 5, 4, 2}, {2, 7, 3, 3}, {5, 1, 3, 4}, {1, 6, 16, 2}};
+constexpr int shuffles[][4] = {{1, 1, 1, 1}, {1, 1, 1, 2}, {3, 5, 4, 2}, {2, 7, 3, 3}, {5, 1, 3, 4}, {1, 6, 16, 2}};
 
 TYPED_TEST(PixelShuffleOp, IsAPermutationThatUnshuffleUndoes) {
     using T = typename TypeParam::Scalar;
     for (const int threads : test::thread_counts<TypeParam>()) {
         auto backend = test::make_backend<TypeParam>(threads);
-        for (const auto& [H, W, K, r] : sizes) {
+        for (const auto& [H, W, K, r] : shuffles) {
             test::Numbers x(std::size_t(H * W * K * r * r));
             std::iota(x.begin(), x.end(), 1.0);
             auto y = test::place<3>(backend, {r * H, r * W, K});

@@ -14,7 +14,7 @@ template <class B>
 class ResizeFloat : public testing::Test {};
 TYPED_TEST_SUITE(ResizeFloat, test::FloatBackends);
 
-constexpr double coordinate_rounding = 1e-5;  // coordinates up to 50 are floats, whatever the element type
+constexpr double resize_rounding = 1e-5;  // coordinates up to 50 are floats, whatever the element type
 
 TYPED_TEST(ResizeOp, OddSizes) {
     using T = typename TypeParam::Scalar;
@@ -36,7 +36,7 @@ TYPED_TEST(ResizeOp, OddSizes) {
                     if (threads == 1) first = y;
                     EXPECT_TRUE(test::same_bytes(y, first));
                 }
-                test::expect_near(first, expected, coordinate_rounding,
+                test::expect_near(first, expected, resize_rounding,
                                   text(H, " x ", W, " to ", to_H, " x ", to_W, " corners ", int(corners)));
             }
 }

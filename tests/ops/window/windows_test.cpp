@@ -13,8 +13,8 @@ struct Size {
     int H, W;
     WindowSize window;
 };
-constexpr Size sizes[] = {{1, 1, {3, 8, 8}}, {13, 18, {3, 8, 8}}, {16, 8, {3, 8, 8}}, {7, 10, {3, 4, 4}},
-                          {5, 5, {2, 5, 5}}, {11, 6, {3, 5, 5}},  {1, 17, {3, 2, 6}}, {9, 7, {1, 2, 6}}};
+constexpr Size window_sizes[] = {{1, 1, {3, 8, 8}}, {13, 18, {3, 8, 8}}, {16, 8, {3, 8, 8}}, {7, 10, {3, 4, 4}},
+                                 {5, 5, {2, 5, 5}}, {11, 6, {3, 5, 5}},  {1, 17, {3, 2, 6}}, {9, 7, {1, 2, 6}}};
 
 std::string name_of(const Size& s, Shift shift) {
     return text(s.H, " x ", s.W, ", window ", s.window.height, " x ", s.window.width, ", shift ", int(shift));
@@ -22,7 +22,7 @@ std::string name_of(const Size& s, Shift shift) {
 
 template <class F>
 void each_grid(F f) {
-    for (const Size& s : sizes)
+    for (const Size& s : window_sizes)
         for (const Shift shift : {Shift::none, Shift::half_window}) {
             SCOPED_TRACE(name_of(s, shift));
             f(WindowGrid{s.H, s.W, s.window, shift},
