@@ -1,6 +1,6 @@
 #include <Eigen/Dense>
 
-#include "mia/ops/conv2d/conv2d.hpp"
+#include "mia/ops/conv2d/conv2d_sum.hpp"
 #include "support/fixture.hpp"
 #include "support/measure.hpp"
 #include "support/required_macs.hpp"
@@ -25,6 +25,19 @@ void run_conv(benchmark::State& state, BasicCpu<T>& cpu, Shape s) {
     PackedConv2d<BasicCpu<T>> packed;
     pack_conv2d(cpu, weight.view(), bias.view(), packed);
     measure(state, cpu, s.cost(), [&] { conv2d(cpu, x.view(), packed, y.view()); });
+}
+
+/// The default model's linear fusion: three frames, and one of them added.
+void run_sum(benchmark::State& state, Cpu& cpu) {
+    constexpr int C = lite.embed_dim;
+    const auto x = random_tensor({3, height, width, C}), weight = random_tensor({C, C, 1, 1}, -0.05f, 0.05f);
+    const auto bias = random_tensor({C});
+    Tensor<float, 3> y(height, width, C);
+    PackedConv2d<Cpu> packed;
+    pack_conv2d(cpu, weight.view(), bias.view(), packed);
+    const std::array<const PackedConv2d<Cpu>*, 3> weights{&packed, &packed, &packed};
+    measure(state, cpu, {.macs = 3.0 * double(conv_macs(C, C, 1, pixels))},
+            [&] { conv2d_sum(cpu, x.view(), weights, y.view(), View<const float, 3>(x.view()[2])); });
 }
 
 /// The taps of each row's pixels side by side, then a product.
@@ -62,6 +75,9 @@ void add_shape(const std::string& name, Shape shape, std::initializer_list<int> 
 [[maybe_unused]] const bool added = [] {
     add_shape("conv3x3/base", {height, width, 120, 120, 3}, {1, 2}, true);
     add_shape("conv3x3/lite", {height, width, 48, 48, 3}, {1, 2}, true);
+    add_shape("conv1x1/lite", {height, width, 48, 48, 1}, {1, 2});
+    add_shape("conv1x1/base", {height, width, 120, 120, 1}, {1, 2});
+    add_case("conv1x1/lite_sum", {1, 2}, run_sum);
     add_shape("conv3x3/base_first", {height, width, 3, 120, 3}, {1});
     add_shape("conv3x3/lite_first", {height, width, 3, 48, 3}, {1});
     add_shape("conv3x3/base_up", {height, width, 64, 256, 3}, {1});

@@ -1,6 +1,7 @@
 #pragma once
 #include "mia/core/module.hpp"
 #include "mia/ops/conv2d/conv2d_shuffle.hpp"
+#include "mia/ops/conv2d/conv2d_sum.hpp"
 
 namespace mia {
 
@@ -44,6 +45,16 @@ public:
                           Activation activation = Activation::none, View<const Pixel<B>, 3> residual = {}) const
         requires(narrow<Scalar>) {
         conv2d_shuffle(backend, x, packed_, factor, y, activation, residual);
+    }
+
+    /// The sum of several convolutions, of a frame each. x: (F, H, W, in) -> y: (H, W, out) = sum_f convs[f](x[f]) +
+    /// residual.
+    template <std::size_t F>
+    static void forward_sum(B& backend, const std::array<Conv2d, F>& convs, View<const Scalar, 4> x, View<Scalar, 3> y,
+                            View<const Scalar, 3> residual = {}) {
+        std::array<const PackedConv2d<B>*, F> weights;
+        for (std::size_t f = 0; f < F; ++f) weights[f] = &convs[f].packed_;
+        conv2d_sum(backend, x, weights, y, residual);
     }
 
     void pack(B& backend) { pack_conv2d(backend, weight_.view(), bias_.view(), packed_); }

@@ -93,11 +93,9 @@ public:
 
         View<const Scalar, 4> features = all.slice(frames - queries, queries);
         if constexpr (C.fusion != Fusion::none) {
-            for (int f = 0; f < frames; ++f) {
-                const auto next = backend.scratch(queries, H, W, dim);
-                fusion_[std::size_t(f)].forward(backend, all[f], next[0], Activation::none, features[0]);
-                features = next;
-            }
+            const auto next = backend.scratch(queries, H, W, dim);
+            FusionConv::forward_sum(backend, fusion_, all, next[0], features[0]);
+            features = next;
             probe.fused(features);
         }
         int block = 0, group = 0;

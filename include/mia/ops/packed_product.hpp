@@ -1,4 +1,7 @@
 #pragma once
+#include <array>
+
+#include "mia/core/cpu.hpp"
 #include "mia/core/micro_kernel.hpp"
 #include "mia/core/tensor.hpp"
 #include "mia/ops/epilogue.hpp"
@@ -45,7 +48,22 @@ struct RowsProduct {
     std::ptrdiff_t y_stride;
     Activation activation = Activation::none;
     const Y* residual = nullptr;  ///< rows as far apart as those of y; may be y
+    bool a_is_far = false;        ///< in memory or a cache that other cores share: fetched two tiles ahead
 };
+
+/// Fetches where a tile's results go, and what is added to them, while the sums are computed.
+template <int Rows, int Vectors, class T, class Y>
+MIA_INLINE void prefetch_results(const RowsProduct<T, Y>& p, std::ptrdiff_t at) {
+#pragma GCC unroll 12
+    for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 2
+        for (int j = 0; j < Vectors; ++j) __builtin_prefetch(p.y + at + i * p.y_stride + j * simd::lanes<T>, 1);
+    if (!p.residual) return;
+#pragma GCC unroll 12
+    for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 2
+        for (int j = 0; j < Vectors; ++j) __builtin_prefetch(p.residual + at + i * p.y_stride + j * simd::lanes<T>);
+}
 
 template <int Rows, int Vectors, class T, class Y>
 void product_tile(const RowsProduct<T, Y>& p, int m, int panel) {
@@ -59,10 +77,21 @@ void product_tile(const RowsProduct<T, Y>& p, int m, int panel) {
     for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 2
         for (int j = 0; j < Vectors; ++j) c[i][j] = load(bias + j * lanes<T>);
+    prefetch_results<Rows, Vectors>(p, m * p.y_stride + panel * layout.width);
+    // The processor's own prefetching sees a dozen rows read in turn, and does little for them.
+    const bool fetch = p.a_is_far && panel == 0;
     for (int s = 0; s < p.segments; ++s) {
         const T* a = p.a + m * p.a_stride + s * p.segment_stride;
         const int whole = p.run / per_lane<T>;
-        accumulate<Lane<T>, Rows, Vectors>(RowsOperand<T, Rows>(a, p.a_stride), b, Vectors * lanes<T>, whole, c);
+        const int piece = fetch ? cache_line / int(sizeof(Lane<T>)) : whole;  // a line of each row at a time
+        for (int k = 0; k < whole; k += piece) {
+            const T* at = a + k * per_lane<T>;
+            if (fetch)
+#pragma GCC unroll 12
+                for (int i = 0; i < Rows; ++i) __builtin_prefetch(at + (i + 2 * most_tile_rows) * p.a_stride);
+            accumulate<Lane<T>, Rows, Vectors>(RowsOperand<T, Rows>(at, p.a_stride), b + k * Vectors * lanes<T>,
+                                               Vectors * lanes<T>, std::min(piece, whole - k), c);
+        }
         b += whole * Vectors * lanes<T>;
         if constexpr (per_lane<T> == 2) {
             if (p.run % 2 == 0) continue;
@@ -98,6 +127,8 @@ void product_tile(const RowsProduct<T, Y>& p, int m, int panel) {
             }
         return;
     }
+    if (p.activation == Activation::none && !residual)
+        return write([](V v, std::ptrdiff_t, int) MIA_INLINE_LAMBDA { return v; });
     const V slope = broadcast(Wide<T>(negative_slope(p.activation)));
     if (!residual) return write([&](V v, std::ptrdiff_t, int) MIA_INLINE_LAMBDA { return max(v, v * slope); });
     write([&](V v, std::ptrdiff_t at, int count) MIA_INLINE_LAMBDA {
@@ -129,5 +160,22 @@ extern template void product_rows(const RowsProduct<Bf16, float>&, int);
 #endif
 
 }  // namespace MIA_INSTRUCTIONS
+
+/// Products of M rows each, one after the other, all in pieces of rows that stay in L2 while the weights' panels pass:
+/// a product whose residual is the result of the one before it finds it there.
+template <class T, class Y, std::size_t N>
+void products(BasicCpu<T>& cpu, const std::array<RowsProduct<T, Y>, N>& all, int M) {
+    constexpr int tile = simd::most_tile_rows;
+    const int grain = std::clamp(simd::round_up(M / (4 * cpu.threads()), tile), tile, 8 * tile);
+    cpu.parallel_for(M, grain, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+        for (RowsProduct<T, Y> p : all) {
+            p.a += begin * p.a_stride;
+            p.y += begin * p.y_stride;
+            if (p.residual) p.residual += begin * p.y_stride;
+            product_rows(p, int(end - begin));
+        }
+    });
+}
+
 }  // namespace detail
 }  // namespace mia

@@ -28,9 +28,7 @@ void pack_conv2d(BasicCount<T>&, In<T, 4> weight, In<T, 1>, PackedConv2d<BasicCo
 template <class T>
 void conv2d(BasicCount<T>& count, In<T, 3> x, const PackedConv2d<BasicCount<T>>& weights, Out<T, 3> y,
             Activation = Activation::none, In<T, 3> = {}) {
-    const int k = weights.kernel_size, p = k - 1;  // the padded copy that a backend may need
-    const auto scope = count.scope();
-    count.scratch(x.extent(0) + p, x.extent(1) + p, x.extent(2));
+    const int k = weights.kernel_size;
     const std::int64_t macs =
         std::int64_t(x.extent(0)) * x.extent(1) * k * k * weights.in_channels * weights.out_channels;
     count.record({"conv2d", &weights, macs, macs}, y);

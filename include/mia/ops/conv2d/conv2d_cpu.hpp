@@ -23,66 +23,111 @@ void pack_conv2d(BasicCpu<T>&, In<T, 4> weight, In<T, 1> bias, PackedConv2d<Basi
 
 namespace detail {
 
-/// to: (H + 2p, W + 2p, C), `x` with a border of zeros.
+/// to: (h, w, C), the part of `x` whose first pixel is (top, left); zeros beyond the image.
 template <class T>
-void pad_image(BasicCpu<T>& cpu, In<T, 3> x, int p, Out<T, 3> to) {
-    const int H = x.extent(0), W = x.extent(1), C = x.extent(2);
-    const std::size_t row = std::size_t(W) * C, border = std::size_t(p) * C;
-    cpu.parallel_for(H + 2 * p, 8, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        for (std::ptrdiff_t i = begin; i < end; ++i) {
-            T* out = to.data + std::size_t(i) * (row + 2 * border);
-            if (i < p || i >= H + p) {
-                std::fill(out, out + row + 2 * border, T(0));
-                continue;
-            }
-            std::fill(out, out + border, T(0));
-            std::memcpy(out + border, x.data + std::size_t(i - p) * row, row * sizeof(T));
-            std::fill(out + border + row, out + row + 2 * border, T(0));
-        }
-    });
+void copy_region(In<T, 3> x, int top, int left, Out<T, 3> to) {
+    const int H = x.extent(0), W = x.extent(1), C = x.extent(2), h = to.extent(0), w = to.extent(1);
+    const int from = std::clamp(-left, 0, w), until = std::clamp(W - left, from, w);
+    for (int i = 0; i < h; ++i) {
+        T* out = to.data + std::ptrdiff_t(i) * w * C;
+        const bool inside = top + i >= 0 && top + i < H;
+        const int begin = inside ? from : w, end = inside ? until : w;
+        std::fill(out, out + std::ptrdiff_t(begin) * C, T(0));
+        if (begin < end)
+            std::memcpy(out + std::ptrdiff_t(begin) * C, x.data + (std::ptrdiff_t(top + i) * W + left + begin) * C,
+                        std::size_t(end - begin) * std::size_t(C) * sizeof(T));
+        std::fill(out + std::ptrdiff_t(end) * C, out + std::ptrdiff_t(w) * C, T(0));
+    }
 }
 
-/// A convolution of one image, a stretch of a row at a time. Lives inside a scope of the caller's.
+/// Neighbours in a row of a convolution's result, all that they need at hand.
 template <class T>
-class RowConvolution {
-public:
-    RowConvolution(BasicCpu<T>& cpu, const char* op, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights)
-        : weights_(weights) {
-        require(weights.ready, op,
-                ": the parameters are not packed; call prepare(backend, model) after loading or changing them");
-        const int H = x.extent(0), W = x.extent(1), I = weights.in_channels, k = weights.kernel_size;
-        require(x.extent(2) == I, op, ": x ", shape_text(x), " does not fit a convolution of ", I, " to ",
-                weights.layout.N, " channels");
-        const std::int64_t macs = std::int64_t(H) * W * weights.layout.K * weights.layout.N;
-        cpu.record({"conv2d", &weights, macs, macs});
-        const int border = 2 * ((k - 1) / 2);
-        padded_ = cpu.scratch(H + border, W + border, I);
-        pad_image<T>(cpu, x, border / 2, padded_);
-    }
+struct ConvolutionPixels {
+    const PackedConv2d<BasicCpu<T>>& weights;
+    const T* a;                ///< the first pixel's first tap
+    std::ptrdiff_t image_row;  ///< elements from one row of taps to the next
+    int row, first, count;     ///< the pixels (row, first) ... (row, first + count - 1)
+    T* scratch;                ///< as much as was asked for
 
-    /// The pixels (row, first) ... (row, first + count - 1) -> y: (count, O), neighbours.
+    /// -> y: (count, O).
     template <class Y>
-    void run(std::ptrdiff_t row, int first, int count, Y* y, Activation activation = Activation::none,
-             const Y* residual = nullptr) const {
-        const int I = weights_.in_channels, k = weights_.kernel_size;
-        const std::ptrdiff_t padded_row = std::ptrdiff_t(padded_.extent(1)) * I;
-        product_rows<T, Y>({.weights = weights_,
-                            .a = padded_.data + row * padded_row + std::ptrdiff_t(first) * I,
+    void compute(Y* y, Activation activation = Activation::none, const Y* residual = nullptr) const {
+        const int I = weights.in_channels, k = weights.kernel_size;
+        product_rows<T, Y>({.weights = weights,
+                            .a = a,
                             .a_stride = I,
                             .segments = k,
                             .run = k * I,
-                            .segment_stride = padded_row,
+                            .segment_stride = image_row,
                             .y = y,
-                            .y_stride = weights_.layout.N,
+                            .y_stride = weights.layout.N,
                             .activation = activation,
                             .residual = residual},
                            count);
     }
-
-private:
-    const PackedConv2d<BasicCpu<T>>& weights_;
-    View<T, 3> padded_;
 };
+
+/// What a convolution has to find before it begins; its work is recorded.
+template <class T>
+void begin_convolution(BasicCpu<T>& cpu, const char* op, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights) {
+    require(weights.ready, op,
+            ": the parameters are not packed; call prepare(backend, model) after loading or changing them");
+    require(x.extent(2) == weights.in_channels, op, ": x ", shape_text(x), " does not fit a convolution of ",
+            weights.in_channels, " to ", weights.layout.N, " channels");
+    const std::int64_t macs = std::int64_t(x.extent(0)) * x.extent(1) * weights.layout.K * weights.layout.N;
+    cpu.record({"conv2d", &weights, macs, macs});
+}
+
+/// A convolution of 1 x 1: a linear map of the pixels.
+template <class T, class Y>
+RowsProduct<T, Y> pixel_product(In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights, View<Y, 3> y,
+                                Activation activation, View<const Y, 3> residual) {
+    const int I = weights.in_channels;
+    return {.weights = weights,
+            .a = x.data,
+            .a_stride = I,
+            .segments = 1,
+            .run = I,
+            .segment_stride = 0,
+            .y = y.data,
+            .y_stride = weights.layout.N,
+            .activation = activation,
+            .residual = residual.data,
+            .a_is_far = true};
+}
+
+inline constexpr int convolution_columns = 4 * simd::most_tile_rows;  ///< of a tile of the image, at most
+
+/// Calls f(ConvolutionPixels) for all pixels of the result. The image is worked off in tiles, which each thread copies
+/// with their surroundings, or zeros, into its part of L2: there the taps of a pixel's kernel rows are neighbours, and
+/// no copy of the whole image is needed. scratch: elements wanted for each pixel.
+template <class T, class F>
+void convolve_tiles(BasicCpu<T>& cpu, const char* op, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights, int scratch,
+                    F f) {
+    begin_convolution(cpu, op, x, weights);
+    const int H = x.extent(0), W = x.extent(1), I = weights.in_channels, border = weights.kernel_size - 1;
+    constexpr int tile_bytes = 256 << 10;  // beside the weights in L2
+    const int columns = std::min(W, convolution_columns), across = simd::ceil_div(W, columns);
+    const int row_bytes = (columns + border) * I * int(sizeof(T));
+    const int rows = std::clamp(std::min(tile_bytes / row_bytes - border, H * across / (4 * cpu.threads())), 1, 8);
+    const std::size_t image = std::size_t(rows + border) * std::size_t(row_bytes);
+    const std::size_t rest = std::size_t(columns) * std::size_t(scratch) * sizeof(T);
+    cpu.reserve_worker_scratch(image + rest + 2 * cache_line);
+    const int tiles = simd::ceil_div(H, rows) * across;
+    cpu.parallel_for(tiles, 1, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int worker) {
+        const ScratchScope<Arena> scope(cpu.worker_scratch(worker));
+        T* taps = static_cast<T*>(cpu.worker_scratch(worker).take(image));
+        T* own = static_cast<T*>(cpu.worker_scratch(worker).take(rest));
+        for (std::ptrdiff_t tile = begin; tile < end; ++tile) {
+            const int top = int(tile) / across * rows, left = int(tile) % across * columns;
+            const int h = std::min(rows, H - top), w = std::min(columns, W - left);
+            copy_region<T>(x, top - border / 2, left - border / 2, {taps, {h + border, w + border, I}});
+            const std::ptrdiff_t image_row = std::ptrdiff_t(w + border) * I;
+            for (int i = 0; i < h; ++i)
+                f(ConvolutionPixels<T>{weights, taps + i * image_row, image_row, top + i, left, w, own});
+        }
+    });
+}
 
 template <class T, class Y>
 void convolve(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights, View<Y, 3> y,
@@ -93,12 +138,13 @@ void convolve(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& wei
             " channels");
     require(activation != Activation::gelu || !residual.data,
             "conv2d: gelu with a residual is not offered; add it afterwards");
-    const auto scope = cpu.scope();
-    const RowConvolution<T> convolution(cpu, "conv2d", x, weights);
-    cpu.parallel_for(H, 1, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        for (std::ptrdiff_t row = begin; row < end; ++row)
-            convolution.run(row, 0, W, y.data + row * W * O, activation,
-                            residual.data ? residual.data + row * W * O : nullptr);
+    if (weights.kernel_size == 1) {
+        begin_convolution(cpu, "conv2d", x, weights);
+        return products(cpu, std::array{pixel_product(x, weights, y, activation, residual)}, H * W);
+    }
+    convolve_tiles<T>(cpu, "conv2d", x, weights, 0, [&](const ConvolutionPixels<T>& pixels) {
+        const std::ptrdiff_t at = (std::ptrdiff_t(pixels.row) * W + pixels.first) * O;
+        pixels.compute(y.data + at, activation, residual.data ? residual.data + at : nullptr);
     });
 }
 

@@ -17,23 +17,13 @@ void convolve_shuffled(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu
     require(activation != Activation::gelu, "conv2d_shuffle: gelu is not offered here; use conv2d and activate");
     const auto slope = Wide<T>(negative_slope(activation));
     const auto shuffle_row = row_shuffle<T, Y>(r, K);
-    const auto scope = cpu.scope();
-    const RowConvolution<T> convolution(cpu, "conv2d_shuffle", x, weights);
-    const int piece = std::min(W, 96);
-    const std::size_t bytes = std::size_t(piece) * O * sizeof(T);
-    cpu.reserve_worker_scratch(bytes);
-    cpu.parallel_for(H, 1, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int worker) {
-        const ScratchScope<Arena> worker_scope(cpu.worker_scratch(worker));
-        T* wide = static_cast<T*>(cpu.worker_scratch(worker).take(bytes));
-        for (std::ptrdiff_t row = begin; row < end; ++row)
-            for (int j = 0; j < W; j += piece) {
-                const int count = std::min(piece, W - j);
-                convolution.run(row, j, count, wide);
-                for (int a = 0; a < r; ++a) {
-                    const std::ptrdiff_t at = (((row * r + a) * W) + j) * r * K;
-                    shuffle_row(wide, count, r, K, a, slope, residual.data ? residual.data + at : nullptr, y.data + at);
-                }
-            }
+    convolve_tiles<T>(cpu, "conv2d_shuffle", x, weights, O, [&](const ConvolutionPixels<T>& pixels) {
+        pixels.compute(pixels.scratch);
+        for (int a = 0; a < r; ++a) {
+            const std::ptrdiff_t at = ((std::ptrdiff_t(pixels.row) * r + a) * W + pixels.first) * r * K;
+            shuffle_row(pixels.scratch, pixels.count, r, K, a, slope, residual.data ? residual.data + at : nullptr,
+                        y.data + at);
+        }
     });
 }
 }  // namespace detail

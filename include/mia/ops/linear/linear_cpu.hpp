@@ -28,21 +28,19 @@ void linear(BasicCpu<T>& cpu, In<T, 2> x, const PackedLinear<BasicCpu<T>>& weigh
             "linear: gelu with a residual is not offered; add it afterwards");
     const int M = rows.value ? *rows.value * rows.times : x.extent(0);
     cpu.record({"linear", &weights, std::int64_t(M) * N * K, std::int64_t(x.extent(0)) * N * K});
-    // Pieces of rows that stay in L2 while the weights' panels pass; a multiple of the tile's height.
-    const int grain = std::clamp(simd::round_up(M / (4 * cpu.threads()), 12), 12, 96);
-    cpu.parallel_for(M, grain, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        detail::product_rows<T>({.weights = weights,
-                                 .a = x.data + begin * K,
-                                 .a_stride = K,
-                                 .segments = 1,
-                                 .run = K,
-                                 .segment_stride = 0,
-                                 .y = y.data + begin * N,
-                                 .y_stride = N,
-                                 .activation = activation,
-                                 .residual = residual.data ? residual.data + begin * N : nullptr},
-                                int(end - begin));
-    });
+    detail::products(cpu,
+                     std::array{detail::RowsProduct<T>{.weights = weights,
+                                                       .a = x.data,
+                                                       .a_stride = K,
+                                                       .segments = 1,
+                                                       .run = K,
+                                                       .segment_stride = 0,
+                                                       .y = y.data,
+                                                       .y_stride = N,
+                                                       .activation = activation,
+                                                       .residual = residual.data,
+                                                       .a_is_far = true}},
+                     M);
 }
 
 }  // namespace mia

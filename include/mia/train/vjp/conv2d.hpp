@@ -52,7 +52,10 @@ void conv2d_weight_gradient(BasicCpu<T>& cpu, In<T, 3> dy, In<T, 3> x, int k, Gr
     const std::ptrdiff_t image_row = std::ptrdiff_t(W + 2 * p) * I;
     // Whole vectors are read, also at the end of the last pixel.
     const auto image = cpu.scratch(int((H + 2 * p) * image_row) + panel_vectors * lanes<T>);
-    detail::pad_image<T>(cpu, x, p, {image.data, {H + 2 * p, W + 2 * p, I}});
+    cpu.parallel_for(H + 2 * p, 8, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+        detail::copy_region<T>(x, int(begin) - p, -p,
+                               {image.data + begin * image_row, {int(end - begin), W + 2 * p, I}});
+    });
     std::fill(image.data + (H + 2 * p) * image_row, image.data + image.size(), T(0));
     const auto parts = cpu.scratch(pieces, k, O, padded_run);
     const auto bias_parts = cpu.scratch(pieces, O);
