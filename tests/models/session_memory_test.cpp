@@ -1,35 +1,21 @@
 // What a Session says beforehand that it needs, against what the process then holds.
 #include <gtest/gtest.h>
 #include <malloc.h>
-#include <unistd.h>
 
-#include <cstdio>
 #include <iostream>
 
 #include "mia/io/safetensors.hpp"
 #include "mia/models/model_list.hpp"
 #include "mia/models/session.hpp"
+#include "support/resident_memory.hpp"
 
 namespace mia {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;  // sanitizers keep freed memory and add their own
-#else
-constexpr bool sanitized = false;
-#endif
-
-double resident_bytes() {
-    long all = 0, resident = 0;
-    std::FILE* file = std::fopen("/proc/self/statm", "re");
-    if (file == nullptr) return 0;
-    const int read = std::fscanf(file, "%ld %ld", &all, &resident);
-    std::fclose(file);
-    return read == 2 ? double(resident) * double(sysconf(_SC_PAGESIZE)) : 0;
-}
+using test::resident_bytes;
 
 TEST(SessionMemory, IsWhatWasSaidAndStaysFlat) {
-    if (sanitized || resident_bytes() == 0) GTEST_SKIP() << "the memory of this process cannot be measured";
+    if (test::is_sanitized || resident_bytes() == 0) GTEST_SKIP() << "the memory of this process cannot be measured";
     const auto model = open_model(read_safetensors(MIA_MODELS "/mia_lite.safetensors"), {.threads = 2},
                                   std::tuple{NamedModel<MiaVsrLite<>>{"lite"}});
     constexpr int H = 96, W = 160, frames = 25;

@@ -224,11 +224,15 @@ private:
     };
 
     Observed start(const Need& n, ModelObserver* observer) {
-        cpu_.reserve_scratch(n.scratch);
+        cpu_.reserve_scratch(n.scratch + thread_tables());
         cpu_.reset_work();
         return {observer, cpu_, clock_ ? &*clock_ : nullptr, n.macs};
     }
-    std::size_t bytes(const Need& n) const { return n.scratch + n.state + std::size_t(cpu_.threads()) * worker_bytes; }
+    std::size_t bytes(const Need& n) const {
+        return n.scratch + thread_tables() + n.state + std::size_t(cpu_.threads()) * worker_bytes;
+    }
+    /// What an op keeps of each thread, beside the scratch that Count sees: more than any does.
+    std::size_t thread_tables() const { return std::size_t(cpu_.threads()) * 4096; }
 
     /// What a run takes, counted by the model's own code. Of views without data only the shapes are read.
     const Need& need(const Run& run) const {

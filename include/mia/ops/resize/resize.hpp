@@ -19,6 +19,8 @@ struct ChannelFactors {
 
 template <class T>
 void resize_bilinear(BasicCount<T>& count, In<Wide<T>, 3>, Corners, Out<Wide<T>, 3> y, ChannelFactors = {}) {
+    const auto scope = count.scope();
+    count.template scratch<detail::LinearTap>(y.extent(1));
     count.record({"resize_bilinear"}, y);
 }
 
