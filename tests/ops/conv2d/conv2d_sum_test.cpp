@@ -14,7 +14,7 @@ class Conv2dSum : public testing::Test {};
 TYPED_TEST_SUITE(Conv2dSum, test::Backends);
 
 template <class B, std::size_t F>
-struct Case {
+struct ConvolutionSum {
     using T = typename B::Scalar;
     int H, W, I, O, k;
     Numbers x, residual;
@@ -22,7 +22,7 @@ struct Case {
     std::array<PackedConv2d<B>, F> packed;
     std::array<const PackedConv2d<B>*, F> weights;
 
-    Case(B& backend, int height, int width, int in, int out, int kernel)
+    ConvolutionSum(B& backend, int height, int width, int in, int out, int kernel)
         : H(height), W(width), I(in), O(out), k(kernel) {
         test::Random random(1000 * H + 100 * W + 10 * I + O + k);
         x = random.numbers(int(F) * H * W * I);
@@ -61,7 +61,7 @@ void expect_sum_of_convolutions() {
         for (const int threads : test::thread_counts<B>())
             for (const bool with_residual : {false, true}) {
                 auto backend = test::make_backend<B>(threads);
-                const Case<B, F> c(backend, H, W, I, O, k);
+                const ConvolutionSum<B, F> c(backend, H, W, I, O, k);
                 backend.reset_work();
                 test::expect_near(c.run(backend, with_residual), c.expected(with_residual),
                                   float(F) * test::sum_rounding<typename B::Scalar>,
@@ -77,7 +77,7 @@ TYPED_TEST(Conv2dSum, IsTheSumOfConvolutions) {
 
 TYPED_TEST(Conv2dSum, SameBytesForAnyNumberOfThreads) {
     auto one = test::make_backend<TypeParam>(1);
-    const Case<TypeParam, 3> c(one, 19, 23, 6, 10, 1);
+    const ConvolutionSum<TypeParam, 3> c(one, 19, 23, 6, 10, 1);
     const auto expected = c.run(one, true);
     for (const int threads : test::thread_counts<TypeParam>()) {
         auto more = test::make_backend<TypeParam>(threads);
@@ -87,7 +87,7 @@ TYPED_TEST(Conv2dSum, SameBytesForAnyNumberOfThreads) {
 
 TEST(Conv2dSumOfPixels, TakesNoMemory) {
     Cpu cpu;
-    const Case<Cpu, 3> c(cpu, 20, 30, 4, 8, 1);
+    const ConvolutionSum<Cpu, 3> c(cpu, 20, 30, 4, 8, 1);
     const auto x = test::place<4>(cpu, c.x, {3, 20, 30, 4});
     auto y = test::place<3>(cpu, {20, 30, 8});
     conv2d_sum(cpu, View<const float, 4>(x), c.weights, y);
@@ -104,7 +104,7 @@ TEST(Conv2dSumOfPixels, TakesNoMemory) {
 
 TEST(Conv2dSumOfPixels, RefusesWhatDoesNotFit) {
     Cpu cpu;
-    const Case<Cpu, 2> c(cpu, 4, 5, 3, 2, 1);
+    const ConvolutionSum<Cpu, 2> c(cpu, 4, 5, 3, 2, 1);
     const auto x = test::place<1>(cpu, Numbers(2 * 4 * 5 * 3), {2 * 4 * 5 * 3});
     auto y = test::place<1>(cpu, Numbers(80), {80});
     EXPECT_THROW(conv2d_sum(cpu, x.view().reshape(1, 4, 5, 3), c.weights, y.view().reshape(4, 5, 2)), Error);
