@@ -9,6 +9,7 @@
 #include "mia/io/read_state_dict.hpp"
 #include "mia/models/model_list.hpp"
 #include "mia/video/sha256.hpp"
+#include "support/cuda_models.hpp"
 
 extern "C" {
 extern const unsigned char mia_default_weights[];
@@ -18,9 +19,12 @@ extern const unsigned long mia_default_weights_size;
 std::unique_ptr<mia::AnyModel> choose_model(const ModelRequest& request) {
     mia::ModelOptions options = request.options;
     if (options.threads == 0) options.threads = std::max(1, int(std::thread::hardware_concurrency()));
-    if (!request.weights.empty()) return mia::open_model(mia::read_state_dict(request.weights), options);
+    const auto open = [&](const mia::StateDict& file) {
+        return request.device == Device::cuda ? open_cuda_model(file, options) : mia::open_model(file, options);
+    };
+    if (!request.weights.empty()) return open(mia::read_state_dict(request.weights));
     const std::span bytes(reinterpret_cast<const std::byte*>(mia_default_weights), mia_default_weights_size);
-    return mia::open_model(mia::parse_safetensors(bytes, "the built-in weights"), options);
+    return open(mia::parse_safetensors(bytes, "the built-in weights"));
 }
 
 std::string weights_hash(const ModelRequest& request) {

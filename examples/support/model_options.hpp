@@ -29,6 +29,16 @@ inline CLI::Option* add_precision(CLI::App& app, mia::ModelOptions& options) {
         ->check(CLI::IsMember(words));
 }
 
+/// "cpu" or "cuda".
+inline CLI::Option* add_device(CLI::App& app, ModelRequest& request) {
+    static const std::map<std::string, Device> words{{"cpu", Device::cpu}, {"cuda", Device::cuda}};
+    return app
+        .add_option_function<std::string>(
+            "--device", [&request](const std::string& word) { request.device = words.at(word); },
+            "cpu, or cuda: a GPU, if built with -DMIA_CUDA=ON")
+        ->check(CLI::IsMember(words));
+}
+
 /// The options that say which model runs and how. `chosen`, when given, becomes true when a model is asked for.
 inline void add_model_options(CLI::App& app, ModelRequest& request, bool* chosen = nullptr) {
     const char* group = "Model";
@@ -45,6 +55,7 @@ inline void add_model_options(CLI::App& app, ModelRequest& request, bool* chosen
            "on, off, or a number: skip what changes less (try 0.05)")
         ->group(group);
     add_precision(app, request.options)->group(group);
+    add_device(app, request)->group(group);
     app.add_option("--threads", request.options.threads, "default: one for each processor")
         ->check(CLI::Range(1, 1024))
         ->group(group);

@@ -62,6 +62,7 @@ expect 2 "--speed" "$clip" "$folder/x.mp4" --speed 9
 expect 2 "--threads" "$clip" "$folder/x.mp4" --threads 0
 expect 2 "--mask" "$clip" "$folder/x.mp4" --mask maybe
 expect 2 "--precision" "$clip" "$folder/x.mp4" --precision half
+expect 2 "--device" "$clip" "$folder/x.mp4" --device tpu
 expect 2 "--start" "$clip" "$folder/x.mp4" --start 1:xx
 expect 2 "--memory" "$clip" "$folder/x.mp4" --memory 4
 expect 2 "--size" "$clip" "$folder/x.mp4" --size 100
@@ -71,6 +72,12 @@ expect 1 "odd size" "$clip" "$folder/x.mp4" --size 639x359 --odd refuse
 expect 1 "need at least" "$clip" "$folder/x.mp4" --memory 1M
 echo zero >"$folder/wrong.txt"
 expect 1 "wrong.txt, line 1" "$clip" "$folder/x.mp4" --scenes "$folder/wrong.txt"
+
+# A GPU works where build and machine have one; else a sentence says what is missing.
+code=0
+"$program" "$clip" "$folder/gpu.mp4" --device cuda >"$words" 2>&1 || code=$?
+[ "$code" = 0 ] || grep -qE "this build has no CUDA; configure with|no GPU was found" "$words" ||
+    fail "--device cuda: exit code $code; it said: $(cat "$words")"
 
 # Ctrl-C in the middle: 130, what is finished stays, and the hint works. Killed again and again at any moment, it ends
 # with the bytes of a run that nobody disturbed.

@@ -72,6 +72,7 @@ std::map<std::string, std::string> identity(const Options& options, const mia::A
     for (std::size_t i = 0; i < scenes.cuts.size(); ++i) cuts += text(i == 0 ? ", at " : " ", scenes.cuts[i]);
     const auto& mask = options.model.options;
     return {{"model", model.name()},
+            {"device", options.model.device == Device::cuda ? "cuda" : "cpu"},
             {"weights", weights_hash(options.model)},
             {"mask", mask.mask == mia::MaskUse::off       ? "off"
                      : mask.mask == mia::MaskUse::by_hand ? text(mask.threshold)
@@ -145,7 +146,10 @@ private:
         mia::SessionConfig wanted = options_.session;
         if (!options_.cuts.empty()) wanted.scenes.cuts = read_cuts(options_.cuts);
         const mia::VideoInfo& info = reader_.info();
-        const std::uint64_t memory = options_.memory > 0 ? options_.memory : default_memory();
+        const std::uint64_t free = model_->free_device_memory();  // a tenth is left: blocks are rounded up, others come
+        const std::uint64_t memory = options_.memory > 0 ? options_.memory
+                                     : free > 0          ? free / 10 * 9
+                                                         : default_memory();
         return mia::fit_memory(*model_, info.height, info.width, memory, wanted);
     }
     RunStatistics statistics_of(const mia::PipelineResult& result) {

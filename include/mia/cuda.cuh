@@ -7,6 +7,7 @@
 #include "mia/ops/block_match/block_match_cuda.cuh"
 #include "mia/ops/channels/channels_cuda.cuh"
 #include "mia/ops/conv2d/conv2d_cuda.cuh"
+#include "mia/ops/conv2d/conv2d_shuffle_cuda.cuh"
 #include "mia/ops/elementwise/elementwise_cuda.cuh"
 #include "mia/ops/flow_warp/flow_warp_cuda.cuh"
 #include "mia/ops/layer_norm/layer_norm_cuda.cuh"

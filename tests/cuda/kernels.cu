@@ -1,6 +1,5 @@
 /// Every op's CUDA half, instantiated: what nvcc must compile, for the chips of CMAKE_CUDA_ARCHITECTURES. Never run.
 #include "mia/cuda.cuh"
-#include "mia/ops/conv2d/conv2d_shuffle.hpp"
 
 namespace mia {
 
@@ -23,7 +22,7 @@ void all_ops(Cuda& cuda) {
     block_match<float>(cuda, x3, x3, x3);
     concat_channels<float>(cuda, x2, x2, x2, x2);
     conv2d<float>(cuda, x3, conv2d_weights, x3);
-    conv2d_shuffle<Cuda>(cuda, x3, conv2d_weights, 2, x3);
+    conv2d_shuffle<float>(cuda, x3, conv2d_weights, 2, x3);
     convert(cuda, View<const float, 2>{}, x2);
     copy<float>(cuda, x2, x2);
     crop_image<float>(cuda, x3, x3);

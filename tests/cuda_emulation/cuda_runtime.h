@@ -203,6 +203,7 @@ enum cudaError_t {
     cudaErrorInvalidValue = 1,
     cudaErrorMemoryAllocation = 2,
     cudaErrorInvalidConfiguration = 9,
+    cudaErrorNoDevice = 100,
     cudaErrorInvalidResourceHandle = 400,
     cudaErrorNotReady = 600
 };
@@ -242,6 +243,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t);
 cudaError_t cudaEventElapsedTime(float*, cudaEvent_t, cudaEvent_t);
 cudaError_t cudaEventDestroy(cudaEvent_t);
 cudaError_t cudaGetDeviceCount(int*);
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* all);
 
 namespace cuda_emulation {
 void enqueue(cudaStream_t, std::function<void()>);

@@ -175,11 +175,20 @@ const char* cudaGetErrorString(cudaError_t error) {
             return "invalid resource handle";
         case cudaErrorNotReady:
             return "device not ready";
+        case cudaErrorNoDevice:
+            return "no CUDA-capable device is detected";
     }
     return "unknown error";
 }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* all) {
+    *all = std::size_t(8) << 30;  // the least that a chip from sm_80 on comes with
+    std::size_t taken = 0;
+    for (const auto& [base, region] : emulator().regions) taken += region->size;
+    *free = *all - std::min(*all, taken);
+    return cudaSuccess;
+}
 
 // ------------------------------------------------------------------------------------------------ memory
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {

@@ -1,6 +1,7 @@
 #include "mia/models/mia_vsr.hpp"
 
 #include "mia/io/load_parameters.hpp"
+#include "support/backends.hpp"
 #include "support/first_small.hpp"
 #include "support/golden.hpp"
 
@@ -17,7 +18,9 @@ constexpr MiaVsrConfig golden_config(MaskKind mask) {
     return {.embed_dim = 24, .num_heads = 2, .depths = {{2, 2}}, .mask = {.kind = mask}, .mid_channels = 16};
 }
 
+template <class B>
 struct Recorder : NoProbe {
+    B* backend = nullptr;
     std::vector<std::vector<float>> flows_forward, flows_backward;
     std::vector<std::vector<std::vector<float>>> kept;  // features[branch + 1][frame]
     std::vector<std::vector<float>> masks;              // in order of computation
@@ -25,7 +28,7 @@ struct Recorder : NoProbe {
     std::vector<std::pair<int, int>> mask_place;  // branch, step
 
     void flow(int from, int to, View<const float, 3> f) {
-        (from < to ? flows_backward : flows_forward).emplace_back(f.data, f.data + f.size());
+        (from < to ? flows_backward : flows_forward).push_back(test::values_of(*backend, f));
     }
     void step(int b, int s, int) {
         branch = b;
@@ -33,7 +36,8 @@ struct Recorder : NoProbe {
     }
     void mask(View<const std::uint8_t, 3> k) {
         if (!k.data) return;
-        masks.emplace_back(k.data, k.data + k.size());
+        const auto values = test::values_of(*backend, k);
+        masks.emplace_back(values.begin(), values.end());
         mask_place.emplace_back(branch, frame_step);
     }
     template <class F>
@@ -41,7 +45,7 @@ struct Recorder : NoProbe {
         if (int(kept.size()) <= b + 1) kept.resize(std::size_t(b + 2));
         auto& of_branch = kept[std::size_t(b + 1)];
         if (int(of_branch.size()) <= frame) of_branch.resize(std::size_t(frame + 1));
-        of_branch[std::size_t(frame)].assign(f.data, f.data + f.size());
+        of_branch[std::size_t(frame)] = test::values_of(*backend, f);
     }
 };
 
@@ -68,24 +72,28 @@ std::vector<float> subsample(const Frames& frames, int channels, int first, int 
     return out;
 }
 
-template <class Model>
+template <class B, template <class> class ModelOn>
 struct GoldenRun {
-    Cpu cpu;
-    Network<Model> model{cpu};
+    using Model = ModelOn<B>;
+    B backend;
+    Network<Model, B> model{backend};
     Tensor<float, 4> out;
-    Recorder probe;
+    Recorder<B> probe;
 
-    explicit GoldenRun(int threads, MaskKind mask = MaskKind::learned) : cpu(threads, ScratchFill::nan) {
-        load_parameters(*model, Golden("e2e_weights").file(),
-                        {.prefix = "", .mask = mask == MaskKind::none ? MaskTensors::optional : MaskTensors::strict});
-        prepare(cpu, *model);
+    explicit GoldenRun(MaskTensors mask = MaskTensors::strict, int threads = 2, const char* weights = "e2e_weights")
+        : backend(test::make_backend<B>(threads)) {
+        load_parameters(backend, model, Golden(weights).file(), {.prefix = "", .mask = mask});
+        prepare(backend, *model);
     }
     void forward(const Tensor<float, 4>& lqs) {
         const int T = lqs.extent(0), H = lqs.extent(1), W = lqs.extent(2);
-        out.resize(cpu, T, Model::scale * H, Model::scale * W, 3);
         probe = {};
+        probe.backend = &backend;
+        const auto clip = test::place(backend, lqs);
+        auto result = test::place<4>(backend, {T, Model::scale * H, Model::scale * W, 3});
         typename Model::State state;
-        model->forward(cpu, lqs, out, state, probe);
+        model->forward(backend, clip.view(), result.view(), state, probe);
+        out = result.on_host();
     }
     std::vector<View<const float, 3>> out_frames() const {
         std::vector<View<const float, 3>> frames;
@@ -100,8 +108,13 @@ struct GoldenRun {
     }
 };
 
-using Masked = MiaVsr<golden_config(MaskKind::learned)>;
-using Unmasked = MiaVsr<golden_config(MaskKind::none)>;
+template <class B>
+using Masked = MiaVsr<golden_config(MaskKind::learned), B>;
+template <class B>
+using Unmasked = MiaVsr<golden_config(MaskKind::none), B>;
+template <class>
+class MiaVsrGolden : public testing::Test {};
+TYPED_TEST_SUITE(MiaVsrGolden, test::FloatBackends);
 const char* const branch_names[] = {"spatial", "backward_1", "forward_1", "backward_2", "forward_2"};
 
 /// Flows (1, n, 2, H, W), every `step`-th pixel, against (H, W, 2) flows.
@@ -115,7 +128,8 @@ void compare_flows(Errors& errors, const char* name, const std::vector<std::vect
 }
 
 /// sum of keep * 2^(blocks * branch + block) for each step, as the golden's maskbits.
-std::vector<float> mask_bits(const Recorder& probe, int steps, int pixels) {
+template <class B>
+std::vector<float> mask_bits(const Recorder<B>& probe, int steps, int pixels) {
     std::vector<float> bits(std::size_t(steps) * std::size_t(pixels));
     std::vector<int> block(64, 0);
     for (std::size_t i = 0; i < probe.masks.size(); ++i) {
@@ -128,9 +142,9 @@ std::vector<float> mask_bits(const Recorder& probe, int steps, int pixels) {
     return bits;
 }
 
-TEST(MiaVsrGolden, WithMask) {
+TYPED_TEST(MiaVsrGolden, WithMask) {
     const Golden golden("e2e_mia");
-    GoldenRun<Masked> run(2);
+    GoldenRun<TypeParam, Masked> run;
     run.forward(clip_of(golden("lqs")));
     Errors errors("e2e_mia");
     compare_flows(errors, "flows_forward", run.probe.flows_forward, golden("flows_forward"), 64, 76, 1);
@@ -152,9 +166,9 @@ TEST(MiaVsrGolden, WithMask) {
     errors.compare_image("out.2", run.out_frames()[2], golden("out.2"), image_rounding);
 }
 
-TEST(MiaVsrGolden, WithoutMask) {
+TYPED_TEST(MiaVsrGolden, WithoutMask) {
     const Golden golden("e2e_nomask");
-    GoldenRun<Unmasked> run(2, MaskKind::none);
+    GoldenRun<TypeParam, Unmasked> run(MaskTensors::optional);
     run.forward(clip_of(Golden("e2e_mia")("lqs"), 0, 3));
     Errors errors("e2e_nomask");
     errors.compare("backward_1.0", subsample(Frames{run.features(0, 64, 76)[0]}, 4, 0, 1).data(),
@@ -164,9 +178,9 @@ TEST(MiaVsrGolden, WithoutMask) {
     errors.compare("out_sub", subsample(run.out_frames(), 3, 1, 3).data(), golden("out_sub").data, image_rounding);
 }
 
-TEST(MiaVsrGolden, OneAndTwoFramesWithOneModel) {
+TYPED_TEST(MiaVsrGolden, OneAndTwoFramesWithOneModel) {
     const Golden two("e2e_t2"), one("e2e_t1");
-    GoldenRun<Masked> run(2);
+    GoldenRun<TypeParam, Masked> run;
     run.forward(clip_of(two("lqs")));
     {
         Errors errors("e2e_t2");
@@ -186,7 +200,7 @@ TEST(MiaVsrGolden, OneAndTwoFramesWithOneModel) {
     errors.compare("out_sub", subsample(run.out_frames(), 3, 2, 5).data(), one("out_sub").data, image_rounding);
 }
 
-TEST(MiaVsrGolden, StillPictureWithOneMovingRectangle) {
+TYPED_TEST(MiaVsrGolden, StillPictureWithOneMovingRectangle) {
     const Golden golden("e2e_long");
     const auto base = golden("base"), change = golden("change");
     Tensor<float, 4> lqs(7, 64, 65, 3);
@@ -197,7 +211,7 @@ TEST(MiaVsrGolden, StillPictureWithOneMovingRectangle) {
             for (int x = 0; x < 37; ++x)
                 for (int c = 0; c < 3; ++c) lqs.view()(t, 12 + y, 20 + x, c) = part.view()(y, x, c);
     }
-    GoldenRun<Masked> run(2);
+    GoldenRun<TypeParam, Masked> run;
     run.forward(lqs);
     Errors errors("e2e_long");
     EXPECT_EQ(mask_bits(run.probe, 6, 64 * 65), golden("maskbits").data);
@@ -206,18 +220,11 @@ TEST(MiaVsrGolden, StillPictureWithOneMovingRectangle) {
     errors.compare("out_sub", subsample(run.out_frames(), 3, 3, 7).data(), golden("out_sub").data, image_rounding);
 }
 
-TEST(MiaVsrGolden, FirstSmallModelOnARealCrop) {
-    using FirstSmall = test::FirstSmall<>;
+TYPED_TEST(MiaVsrGolden, FirstSmallModelOnARealCrop) {
     const Golden golden("lite");
-    Cpu cpu(2, ScratchFill::nan);
-    Network<FirstSmall> model(cpu);
-    load_parameters(*model, Golden("lite_weights").file());
-    prepare(cpu, *model);
-    const auto lqs = clip_of(golden("lqs"));
-    Tensor<float, 4> out(4, 148, 212, 3);
-    FirstSmall::State state;
-    Recorder probe;
-    model->forward(cpu, lqs, out, state, probe);
+    GoldenRun<TypeParam, test::FirstSmall> run(MaskTensors::strict, 2, "lite_weights");
+    run.forward(clip_of(golden("lqs")));
+    const auto& probe = run.probe;
     Errors errors("lite");
     for (const bool forward : {true, false}) {  // integers: equal
         const auto expected = golden(forward ? "flows_forward" : "flows_backward");
@@ -234,20 +241,22 @@ TEST(MiaVsrGolden, FirstSmallModelOnARealCrop) {
             errors.compare_image<float>(branch_names[b + 1], {f.data(), {37, 53, 32}},
                                         golden(std::string("branch.") + branch_names[b + 1]), 1e-5, step);
         }
-    for (int t = 0; t < 4; ++t) errors.compare_image<float>("out", out.view()[t], golden("out"), 1e-5, t);
+    for (int t = 0; t < 4; ++t) errors.compare_image<float>("out", run.out.view()[t], golden("out"), 1e-5, t);
 }
 
+#ifndef MIA_TEST_CUDA
 TEST(MiaVsr, SameBytesForAnyNumberOfThreads) {
     const auto lqs = clip_of(Golden("e2e_t2")("lqs"));
-    GoldenRun<Masked> one(1);
+    GoldenRun<Cpu, Masked> one(MaskTensors::strict, 1);
     one.forward(lqs);
     for (const int threads : {2, 3}) {
-        GoldenRun<Masked> more(threads);
+        GoldenRun<Cpu, Masked> more(MaskTensors::strict, threads);
         more.forward(lqs);
         EXPECT_EQ(0, std::memcmp(one.out.data(), more.out.data(), std::size_t(one.out.size()) * sizeof(float)))
             << threads;
     }
 }
+#endif
 
 }  // namespace
 }  // namespace mia

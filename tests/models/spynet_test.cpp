@@ -1,7 +1,7 @@
 #include "mia/models/spynet.hpp"
 
 #include "mia/io/load_parameters.hpp"
-#include "reference/numbers.hpp"
+#include "support/backends.hpp"
 #include "support/golden.hpp"
 
 namespace mia {
@@ -9,31 +9,62 @@ namespace {
 
 constexpr double flow_rounding = 3.1e-5;  // ten times what an independent float implementation reaches
 
-template <class T>
-void run_golden(int threads) {
+template <class B>
+class SpyNetGolden : public testing::Test {};
+TYPED_TEST_SUITE(SpyNetGolden, test::Backends);
+
+TYPED_TEST(SpyNetGolden, LevelsAndFlow) {
+    using B = TypeParam;
+    using T = typename B::Scalar;
     const test::Golden golden("ops_spynet"), weights("e2e_weights");
-    BasicCpu<T> cpu(threads, ScratchFill::nan);
-    Network<SpyNet<SpyNetConfig{}, BasicCpu<T>>, BasicCpu<T>> spynet(cpu);
-    load_parameters(*spynet, weights.file(), {.prefix = "spynet."});
-    prepare(cpu, *spynet);
+    auto backend = test::make_backend<B>();
+    Network<SpyNet<SpyNetConfig{}, B>, B> spynet(backend);
+    load_parameters(backend, spynet, weights.file(), {.prefix = "spynet."});
+    prepare(backend, *spynet);
     test::Errors errors(std::is_same_v<T, float> ? "ops_spynet" : "ops_spynet in double");
     for (const std::string size : {"64x64", "72x100"}) {
-        const auto ref = test::channels_last<T>(golden(size + ".ref")),
-                   supp = test::channels_last<T>(golden(size + ".supp"));
-        Tensor<float, 3> flow(ref.extent(0), ref.extent(1), 2);
+        const auto frame = [&](const char* name) {
+            return test::place(backend, test::channels_last<T>(golden(size + name)));
+        };
+        const auto ref = frame(".ref"), supp = frame(".supp");
+        const int H = ref.view().extent(0), W = ref.view().extent(1);
+        test::Placed<B, float, 3> flow(backend, {H, W, 2});
         int levels = 0;
-        spynet->forward(cpu, ref.view(), supp.view(), flow.view(), [&](int level, View<const T, 3> result) {
+        spynet->forward(backend, ref.view(), supp.view(), flow.view(), [&](int level, View<const T, 3> result) {
             EXPECT_EQ(level, levels++);
-            errors.compare_image<T>(text(size, ".level", level), result, golden(text(size, ".level", level)),
+            const auto values = test::values_of(backend, result);
+            const View<const T, 3> on_host{values.data(), {result.extent(0), result.extent(1), 2}};
+            errors.compare_image<T>(text(size, ".level", level), on_host, golden(text(size, ".level", level)),
                                     flow_rounding);
         });
         EXPECT_EQ(levels, 6);
-        errors.compare_image<float>(size + ".flow", flow.view(), golden(size + ".flow"), flow_rounding);
+        const auto result = flow.on_host();
+        errors.compare_image<float>(size + ".flow", result.view(), golden(size + ".flow"), flow_rounding);
     }
 }
 
-TEST(SpyNetGolden, LevelsAndFlow) { run_golden<float>(2); }
-TEST(SpyNetGolden, InDouble) { run_golden<double>(1); }
+template <class B>
+class SpyNetBuffers : public testing::Test {};
+TYPED_TEST_SUITE(SpyNetBuffers, test::Backends);
+TYPED_TEST(SpyNetBuffers, AreThereBeforeAnythingIsLoaded) {
+    using B = TypeParam;
+    auto backend = test::make_backend<B>();
+    Network<SpyNet<SpyNetConfig{.levels = 1, .kernel_size = 1, .channels = {{1}}}, B>, B> spynet(backend);
+    const auto all = test::values_of(backend, spynet.flat());
+    std::vector<float> expected(all.size());  // zero but for mean and std, the last six
+    std::copy_n(std::begin({0.485f, 0.456f, 0.406f, 0.229f, 0.224f, 0.225f}), 6, expected.end() - 6);
+    EXPECT_EQ(std::vector<float>(all.begin(), all.end()), expected);
+    // What throws on the way leaves them as they are.
+    EXPECT_THROW(spynet.on_host(backend,
+                                [](auto& module) {
+                                    for_each_parameter(module, [](const auto&, const auto& p) { p.data[0] = 7; });
+                                    throw Error("stop");
+                                }),
+                 Error);
+    if (!B::memory_is_host) EXPECT_EQ(test::values_of(backend, spynet.flat()), all);
+}
+
+#ifndef MIA_TEST_CUDA  // of Cpu alone
 
 constexpr SpyNetConfig small{.levels = 3, .kernel_size = 3, .channels = {{5, 4, 0}}};
 
@@ -83,6 +114,8 @@ TEST(SpyNet, ParameterNamesAndBuffers) {
     EXPECT_TRUE(names.ends_with("basic_module.2.basic_module.4.bias mean std "));
     EXPECT_EQ(buffers, (std::vector<float>{0.485f, 0.456f, 0.406f, 0.229f, 0.224f, 0.225f}));
 }
+
+#endif
 
 }  // namespace
 }  // namespace mia

@@ -1,7 +1,7 @@
 #include "mia/nn/masked_block.hpp"
 
 #include "mia/io/load_parameters.hpp"
-#include "reference/numbers.hpp"
+#include "support/backends.hpp"
 #include "support/golden.hpp"
 
 namespace mia {
@@ -16,22 +16,26 @@ constexpr BlockConfig block_config(int dim, int heads, MaskKind mask, BlockKerne
     return {{dim, heads, {3, 8, 8}, true}, 2, {.kind = mask}, kernel};
 }
 
-template <class B, BlockKernel Kernel>
-using GoldenBlock24 = MaskedBlock<block_config(24, 2, MaskKind::learned, Kernel), B, InterFrameAttention>;
-
+template <class B>
 struct MaskProbe : NoProbe {
+    B& backend;
     std::vector<float> keep;
-    void mask(View<const std::uint8_t, 3> k) { keep.assign(k.data, k.data + (k.data ? k.size() : 0)); }
+    explicit MaskProbe(B& b) : backend(b) {}
+    void mask(View<const std::uint8_t, 3> k) {
+        const auto values = test::values_of(backend, k);
+        keep.assign(values.begin(), values.end());
+    }
 };
 
 /// The window layout (windows, tokens, C) of an image's tokens, padding as zeros: the golden state's layout.
 template <class T>
-std::vector<T> to_windows(const WindowGrid& grid, View<const T, 2> image) {
-    const int C = image.extent(1), N = grid.window.tokens();
+std::vector<T> to_windows(const WindowGrid& grid, const std::vector<T>& image) {
+    const int C = int(image.size()) / grid.pixels(), N = grid.window.tokens();
     std::vector<T> out(std::size_t(grid.windows()) * N * C);
     for (int w = 0; w < grid.windows(); ++w)
         for (int n = 0; n < N; ++n)
-            if (grid.pixel(w, n) >= 0) std::copy_n(&image(grid.pixel(w, n), 0), C, &out[std::size_t(w * N + n) * C]);
+            if (grid.pixel(w, n) >= 0)
+                std::copy_n(&image[std::size_t(grid.pixel(w, n)) * C], C, &out[std::size_t(w * N + n) * C]);
     return out;
 }
 
@@ -46,7 +50,7 @@ std::vector<float> without_padding(const WindowGrid& grid, const test::Array& a)
 }
 
 /// The image (P, C) of a golden (windows, tokens, C).
-std::vector<float> from_windows(const WindowGrid& grid, const test::Array& a) {
+inline std::vector<float> from_windows(const WindowGrid& grid, const test::Array& a) {
     const int C = a.extent(2), N = grid.window.tokens();
     std::vector<float> image(std::size_t(grid.pixels()) * std::size_t(C));
     for (int w = 0; w < grid.windows(); ++w)
@@ -71,35 +75,40 @@ std::vector<T> from_panels(View<const T, 2> panels, const WindowGrid& grid, int 
     return out;
 }
 
-template <class T, class Name, class State>
-void compare_composed_state(Errors& errors, const Golden& golden, const Name& name, const WindowGrid& grid,
+template <class B, class Name, class State>
+void compare_composed_state(Errors& errors, const Golden& golden, const Name& name, const WindowGrid& grid, B& backend,
                             const State& state) {
-    errors.compare(name("state0_pred_q"), to_windows<T>(grid, state.pred_q.view()).data(),
-                   golden(name("state0_pred_q")).data, float_rounding);
-    errors.compare(name("state1_x_pred"), to_windows<T>(grid, state.x_pred.view()).data(),
+    const auto windows = [&](const auto& part) { return to_windows(grid, test::values_of(backend, part.view())); };
+    errors.compare(name("state0_pred_q"), windows(state.pred_q).data(), golden(name("state0_pred_q")).data,
+                   float_rounding);
+    errors.compare(name("state1_x_pred"), windows(state.x_pred).data(),
                    without_padding(grid, golden(name("state1_x_pred"))), float_rounding);
-    errors.compare(name("state2_hidden"), state.hidden.data(), golden(name("state2_hidden")).data, float_rounding);
+    errors.compare(name("state2_hidden"), test::values_of(backend, state.hidden.view()).data(),
+                   golden(name("state2_hidden")).data, float_rounding);
 }
 
-template <class Block, class T>
+template <class Block, class B>
 void run_golden(const std::string& file, Shift shift, int frames, MaskKind mask, const std::string& prefix = "",
                 const char* predictor_bias = nullptr) {
+    using T = typename B::Scalar;
     const Golden golden(file);
-    BasicCpu<T> cpu(2, ScratchFill::nan);
-    Network<Block, BasicCpu<T>> block(cpu);
+    auto backend = test::make_backend<B>();
+    Network<Block, B> block(backend);
     if (predictor_bias) {
         // The file has no predictor bias of its own: it is part of the case.
-        for_each_parameter(*block, [&](const std::string& name, const auto& p) {
-            const bool given = name == "attn.predmask.rnn.bias";
-            const auto a = golden(given ? predictor_bias : "param." + name);
-            std::copy(a.data.begin(), a.data.end(), p.data);
+        block.on_host(backend, [&](Block& module) {
+            for_each_parameter(module, [&](const std::string& name, const auto& p) {
+                const bool given = name == "attn.predmask.rnn.bias";
+                const auto a = golden(given ? predictor_bias : "param." + name);
+                std::copy(a.data.begin(), a.data.end(), p.data);
+            });
         });
     } else {
         load_parameters(
-            *block, golden.file(),
+            backend, block, golden.file(),
             {.prefix = "param.", .mask = mask == MaskKind::none ? MaskTensors::optional : MaskTensors::strict});
     }
-    prepare(cpu, *block);
+    prepare(backend, *block);
 
     Errors errors(file + (prefix.empty() ? "" : " " + prefix));
     typename Block::State state;
@@ -108,13 +117,14 @@ void run_golden(const std::string& file, Shift shift, int frames, MaskKind mask,
         const auto in = golden(frame + "x"), cond_in = golden(frame + "cond");
         const int H = in.extent(1), W = in.extent(2), C = in.extent(3);
         const WindowGrid grid{H, W, {3, 8, 8}, shift};
-        const auto x = test::as_tensor<T>(in, {1, H, W, C}), cond = test::as_tensor<T>(cond_in, {2, H, W, C});
-        Tensor<T, 4> y(1, H, W, C);
-        MaskProbe probe;
+        const auto x = test::place<4>(backend, in.data, {1, H, W, C}),
+                   cond = test::place<4>(backend, cond_in.data, {2, H, W, C});
+        auto y = test::place<4>(backend, {1, H, W, C});
+        MaskProbe<B> probe(backend);
         const Reuse reuse = mask == MaskKind::none ? Reuse::none : t == 0 ? Reuse::start : Reuse::masked;
-        block->forward(cpu, shift, x, cond, reuse, state, y, probe);
+        block->forward(backend, shift, x, cond, reuse, state, y, probe);
 
-        errors.compare(frame + "out", y.data(), golden(prefix + frame + "out").data, float_rounding);
+        errors.compare(frame + "out", y.values().data(), golden(prefix + frame + "out").data, float_rounding);
         if (mask == MaskKind::none) continue;
         if (t > 0) {
             const bool all = prefix == "all.", none = prefix == "none.";
@@ -131,46 +141,67 @@ void run_golden(const std::string& file, Shift shift, int frames, MaskKind mask,
             errors.compare(name("x_pred + hidden"), state.sum.data(), sum, float_rounding);
             continue;
         } else {
-            compare_composed_state<T>(errors, golden, name, grid, state);
+            compare_composed_state(errors, golden, name, grid, backend, state);
         }
     }
 }
 
-template <class Parameter>
-class MaskedBlockGolden : public testing::Test {};
-template <BlockKernel K>
-struct With {
+template <class B, BlockKernel K>
+struct Case {
+    using Backend = B;
     static constexpr BlockKernel kernel = K;
 };
-using Kernels = testing::Types<With<BlockKernel::fused>, With<BlockKernel::composed>>;
-TYPED_TEST_SUITE(MaskedBlockGolden, Kernels);
+/// Fused and composed, for a backend that has both.
+template <class>
+struct CasesOf;
+template <class B>
+struct CasesOf<testing::Types<B>> {
+    using Type = std::conditional_t<has_fused_block<B>,
+                                    testing::Types<Case<B, BlockKernel::fused>, Case<B, BlockKernel::composed>>,
+                                    testing::Types<Case<B, BlockKernel::fused>>>;
+};
+template <class Case>
+class MaskedBlockGolden : public testing::Test {};
+TYPED_TEST_SUITE(MaskedBlockGolden, CasesOf<test::FloatBackends>::Type);
+
+template <class Case, int C, int Heads, MaskKind M = MaskKind::learned>
+using BlockOf = MaskedBlock<block_config(C, Heads, M, Case::kernel), typename Case::Backend, InterFrameAttention>;
 
 TYPED_TEST(MaskedBlockGolden, NoShift) {
-    run_golden<GoldenBlock24<Cpu, TypeParam::kernel>, float>("block_noshift", Shift::none, 4, MaskKind::learned);
+    run_golden<BlockOf<TypeParam, 24, 2>, typename TypeParam::Backend>("block_noshift", Shift::none, 4,
+                                                                       MaskKind::learned);
 }
 TYPED_TEST(MaskedBlockGolden, Shift) {
-    run_golden<GoldenBlock24<Cpu, TypeParam::kernel>, float>("block_shift", Shift::half_window, 4, MaskKind::learned);
-}
-TYPED_TEST(MaskedBlockGolden, ShiftInDouble) {
-    run_golden<GoldenBlock24<BasicCpu<double>, TypeParam::kernel>, double>("block_shift", Shift::half_window, 4,
-                                                                           MaskKind::learned);
+    run_golden<BlockOf<TypeParam, 24, 2>, typename TypeParam::Backend>("block_shift", Shift::half_window, 4,
+                                                                       MaskKind::learned);
 }
 TYPED_TEST(MaskedBlockGolden, HeadWidth5) {
-    using Block = MaskedBlock<block_config(20, 4, MaskKind::learned, TypeParam::kernel), Cpu, InterFrameAttention>;
-    run_golden<Block, float>("block_shift_c20", Shift::half_window, 4, MaskKind::learned);
+    run_golden<BlockOf<TypeParam, 20, 4>, typename TypeParam::Backend>("block_shift_c20", Shift::half_window, 4,
+                                                                       MaskKind::learned);
 }
 TYPED_TEST(MaskedBlockGolden, MaskOff) {
-    using Block = MaskedBlock<block_config(24, 2, MaskKind::none, TypeParam::kernel), Cpu, InterFrameAttention>;
-    run_golden<Block, float>("block_nomask", Shift::half_window, 2, MaskKind::none);
+    run_golden<BlockOf<TypeParam, 24, 2, MaskKind::none>, typename TypeParam::Backend>(
+        "block_nomask", Shift::half_window, 2, MaskKind::none);
 }
 TYPED_TEST(MaskedBlockGolden, NothingKeptAndAllKept) {
-    using Block = MaskedBlock<block_config(8, 2, MaskKind::learned, TypeParam::kernel), Cpu, InterFrameAttention>;
-    run_golden<Block, float>("block_edge", Shift::half_window, 2, MaskKind::learned, "none.", "none.bias");
-    run_golden<Block, float>("block_edge", Shift::half_window, 2, MaskKind::learned, "all.", "all.bias");
+    using Block = BlockOf<TypeParam, 8, 2>;
+    using B = typename TypeParam::Backend;
+    run_golden<Block, B>("block_edge", Shift::half_window, 2, MaskKind::learned, "none.", "none.bias");
+    run_golden<Block, B>("block_edge", Shift::half_window, 2, MaskKind::learned, "all.", "all.bias");
+}
+
+#ifndef MIA_TEST_CUDA  // what is Cpu's alone
+
+template <class Case>
+class MaskedBlockGoldenInDouble : public testing::Test {};
+TYPED_TEST_SUITE(MaskedBlockGoldenInDouble, CasesOf<testing::Types<BasicCpu<double>>>::Type);
+TYPED_TEST(MaskedBlockGoldenInDouble, Shift) {
+    run_golden<BlockOf<TypeParam, 24, 2>, BasicCpu<double>>("block_shift", Shift::half_window, 4, MaskKind::learned);
 }
 
 /// Keeps every token, whatever the block decided.
-struct KeepAll : MaskProbe {
+struct KeepAll : MaskProbe<Cpu> {
+    using MaskProbe::MaskProbe;
     void change_mask(View<std::uint8_t, 3> keep) { std::fill_n(keep.data, keep.size(), std::uint8_t(1)); }
 };
 
@@ -196,13 +227,15 @@ TEST(MaskedBlock, AProbeChangesTheMaskOfAComposedBlock) {
     run(first, Reuse::start, state, NoProbe{});
     run(first, Reuse::start, changed, NoProbe{});
     const auto computed = run(second, Reuse::none, none, NoProbe{});
-    MaskProbe nothing_kept;
+    MaskProbe nothing_kept(cpu);
     EXPECT_NE(run(second, Reuse::masked, state, nothing_kept), computed);
     EXPECT_EQ(nothing_kept.keep, std::vector<float>(H * W, 0));
-    KeepAll all_kept;
+    KeepAll all_kept(cpu);
     EXPECT_EQ(run(second, Reuse::masked, changed, all_kept), computed);
     EXPECT_EQ(all_kept.keep, std::vector<float>(H * W, 1));
 }
+
+#endif
 
 }  // namespace
 }  // namespace mia

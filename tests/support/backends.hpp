@@ -19,7 +19,7 @@ namespace mia::test {
 using Backends = testing::Types<Cuda>;
 using FloatBackends = testing::Types<Cuda>;
 #else
-using Backends = testing::Types<Cpu, BasicCpu<double> >;
+using Backends = testing::Types<Cpu, BasicCpu<double>>;
 using FloatBackends = testing::Types<Cpu>;
 #endif
 
@@ -43,6 +43,16 @@ std::vector<int> thread_counts() {
         return {1};
 }
 
+/// What lies in a backend's memory; nothing for a view without data.
+template <class B, class U, int Rank>
+std::vector<std::remove_const_t<U>> values_of(B& backend, View<U, Rank> x) {
+    std::vector<std::remove_const_t<U>> all(x.data ? static_cast<std::size_t>(x.size()) : 0);
+    const int size = int(all.size());
+    download(backend, View<const U, 1>{x.data, {size}}, View<std::remove_const_t<U>, 1>{all.data(), {size}});
+    synchronize(backend);
+    return all;
+}
+
 /// An array in a backend's memory, filled from the host and read back.
 template <class B, class U, int Rank>
 class Placed {
@@ -60,13 +70,7 @@ public:
     View<const U, Rank> view() const { return tensor_.view(); }
     operator View<U, Rank>() { return tensor_.view(); }
     operator View<const U, Rank>() const { return tensor_.view(); }
-    std::vector<U> values() const {
-        std::vector<U> all(static_cast<std::size_t>(tensor_.size()));
-        download(*backend_, View<const U, 1>{tensor_.data(), {int(tensor_.size())}},
-                 View<U, 1>{all.data(), {int(all.size())}});
-        synchronize(*backend_);
-        return all;
-    }
+    std::vector<U> values() const { return values_of(*backend_, view()); }
     /// The same with its extents.
     Tensor<U, Rank> on_host() const {
         const auto from = tensor_.view();

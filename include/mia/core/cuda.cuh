@@ -26,8 +26,12 @@ void require_success(cudaError_t error, const Parts&... parts) {
 class CudaStream {
 public:
     CudaStream() {
-        require_success(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking),
-                        "Cuda: no stream; is there a device, and a driver for this toolkit?");
+        int devices = 0;
+        const cudaError_t found = cudaGetDeviceCount(&devices);
+        require_success(found == cudaSuccess && devices == 0 ? cudaErrorNoDevice : found,
+                        "Cuda: no GPU was found that can be used; it takes one of NVIDIA's with its driver, else run "
+                        "on the processor");
+        require_success(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "Cuda: no stream");
     }
     ~CudaStream() { cudaStreamDestroy(stream_); }
     CudaStream(const CudaStream&) = delete;
@@ -38,6 +42,13 @@ private:
     cudaStream_t stream_ = nullptr;
 };
 
+/// Bytes of device memory that nobody has taken.
+inline std::size_t free_device_memory() {
+    std::size_t free = 0, all = 0;
+    require_success(cudaMemGetInfo(&free, &all), "Cuda: free memory");
+    return free;
+}
+
 /// Device memory in a stream's order. Nothing here waits for the device.
 class DeviceMemory {
 public:
@@ -45,8 +56,9 @@ public:
     std::byte* allocate(std::size_t bytes) {
         if (bytes == 0) return nullptr;  // empty views never reach the runtime
         void* memory = nullptr;
-        require_success(cudaMallocAsync(&memory, bytes, stream_->get()), "Cuda: ", bytes,
-                        " bytes of device memory are not to be had; use smaller frames, tiles or fewer frames at once");
+        if (const cudaError_t error = cudaMallocAsync(&memory, bytes, stream_->get()); error != cudaSuccess)
+            require_success(error, "Cuda: ", bytes, " more bytes of device memory are needed, ", free_device_memory(),
+                            " are free; use smaller frames, tiles or fewer frames at once");
         return static_cast<std::byte*>(memory);
     }
     void free(std::byte* p) {
@@ -170,6 +182,8 @@ public:
     std::size_t scratch_peak() const { return scratch_.peak(); }  ///< most bytes in use at once
     /// Makes room beforehand for work that will need this much; see Count.
     void reserve_scratch(std::size_t bytes) { scratch_.reserve(bytes); }
+
+    std::size_t free_memory() const { return detail::free_device_memory(); }  ///< bytes that nobody has taken
 
     template <class U>
     void reserve(CudaBuffer<U>& buffer, std::size_t count) {

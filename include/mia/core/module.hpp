@@ -5,8 +5,10 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "mia/core/parameter.hpp"
+#include "mia/core/transfer.hpp"
 
 namespace mia {
 
@@ -202,13 +204,20 @@ public:
 
     /// Allocates the parameters: zero, buffers at their defaults. Load or fill them, then prepare().
     explicit Network(B& backend) : module_(std::make_unique<M>()) {
-        std::int64_t count = parameter_count(*module_, CountBuffers::yes);
+        const std::int64_t count = parameter_count(*module_, CountBuffers::yes);
         backend.reserve(buffer_, std::size_t(count));
         size_ = count;
-        if constexpr (B::memory_is_host) std::fill(buffer_.data(), buffer_.data() + count, Scalar(0));
-        Scalar* next = buffer_.data();
-        auto place = [&](const std::string&, ParameterRef<Scalar> p) { return std::exchange(next, next + p.size); };
-        detail::walk_parameters(*module_, place, {.drop_packing = false, .reset_buffers = B::memory_is_host});
+        constexpr detail::WalkOptions reset{.drop_packing = false, .reset_buffers = true};
+        if constexpr (B::memory_is_host) {
+            std::fill(buffer_.data(), buffer_.data() + count, Scalar(0));
+            bind(buffer_.data(), reset);
+        } else if constexpr (HasMemory<B>) {
+            HostImage image(*this);
+            bind(image.view.data, reset);
+            image.write(backend);
+        } else {
+            bind(buffer_.data(), {.drop_packing = false, .reset_buffers = false});
+        }
     }
 
     M& operator*() { return *module_; }
@@ -219,7 +228,44 @@ public:
     /// All parameters and buffers, in the order of the walk. Who writes here calls prepare() afterwards.
     View<Scalar, 1> flat() { return {buffer_.data(), {int(size_)}}; }
 
+    /// f(module), with all parameters where the host can read and write them, whatever the backend: to load, fill or
+    /// save them. Waits for the backend. Who writes calls prepare() afterwards.
+    template <class F>
+    void on_host(B& backend, F&& f) {
+        if constexpr (B::memory_is_host) {
+            f(*module_);
+        } else {
+            HostImage image(*this);
+            download(backend, flat(), image.view);
+            synchronize(backend);
+            bind(image.view.data, {.drop_packing = true, .reset_buffers = false});
+            f(*module_);
+            image.write(backend);
+        }
+    }
+
 private:
+    /// The parameters in host memory, for a while; at its end they are in the backend's again.
+    struct HostImage {
+        Network& network;
+        std::vector<Scalar> memory = std::vector<Scalar>(std::size_t(network.size_));
+        View<Scalar, 1> view{memory.data(), {int(network.size_)}};
+
+        explicit HostImage(Network& of) : network(of) {}
+        ~HostImage() { network.bind(network.buffer_.data(), {.drop_packing = false, .reset_buffers = false}); }
+        HostImage(const HostImage&) = delete;
+        HostImage& operator=(const HostImage&) = delete;
+        void write(B& backend) {
+            upload(backend, view, network.flat());
+            synchronize(backend);
+        }
+    };
+
+    void bind(Scalar* memory, detail::WalkOptions options) {
+        auto place = [&](const std::string&, ParameterRef<Scalar> p) { return std::exchange(memory, memory + p.size); };
+        detail::walk_parameters(*module_, place, options);
+    }
+
     std::unique_ptr<M> module_;
     typename B::template Buffer<Scalar> buffer_;
     std::int64_t size_ = 0;

@@ -23,4 +23,10 @@ void download(B&, std::type_identity_t<View<const U, Rank>> from, View<U, Rank> 
 template <class B>
 void synchronize(B&) requires(B::memory_is_host) {}
 
+/// A backend whose memory holds numbers. Count's does not.
+template <class B>
+concept HasMemory = Backend<B> && requires(B& backend) {
+    synchronize(backend);
+};
+
 }  // namespace mia

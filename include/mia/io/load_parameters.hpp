@@ -97,6 +97,12 @@ void load_parameters(M& module, const StateDict& file, const LoadOptions& option
     });
 }
 
+/// The same for a network on any backend. Waits for it.
+template <class M, class B>
+void load_parameters(B& backend, Network<M, B>& network, const StateDict& file, const LoadOptions& options = {}) {
+    network.on_host(backend, [&](M& module) { load_parameters(module, file, options); });
+}
+
 /// Writes a module's parameters and buffers under their official names, mask predictors only where `with_mask`; the
 /// file appears only when it is whole.
 template <class M>

@@ -31,6 +31,9 @@ class ModelObserver {
 public:
     virtual ~ModelObserver() = default;
 
+    /// Whether flow() and mask() are wanted. Where a GPU computes them, it is waited for to copy each one.
+    virtual bool wants_values() const { return true; }
+
     /// Share of the clip's multiply-adds that are behind, 0 to 1, every token counted as active; after each frame of a
     /// branch and each result.
     virtual void progress(double) {}
@@ -100,7 +103,10 @@ public:
     /// A table of the model's modules for frames of this size: shapes, parameters, multiply-adds (models/summary.hpp).
     virtual std::string summary(int, int) const { return {}; }
 
-    /// Share of the tokens that the mask skipped in the last forward() or step(), 0 to 1.
+    /// Bytes that are free in the memory of the model's own device; 0: it works in the host's.
+    virtual std::size_t free_device_memory() const { return 0; }
+
+    /// Share of the tokens that the mask skipped in the last forward() or step(), 0 to 1. A GPU keeps the count: 0.
     virtual double skipped_share() const { return 0; }
 
     /// From now on time and work of each module are added up, over all runs; a clock is read after each of them.

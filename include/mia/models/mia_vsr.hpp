@@ -72,6 +72,7 @@ private:
 
 public:
     using Scalar = typename B::Scalar;
+    using BackendType = B;
     template <class Other>
     using On = MiaVsr<C, Other, Parts>;  ///< the same model on another backend
     static constexpr MiaVsrConfig config = C;
@@ -206,6 +207,14 @@ public:
             visit(std::string("patch_align.").append(C.directions.name(i)), self.branches_[std::size_t(i)]);
         visit("", self.upsampler_);
     }
+
+    /// The same model on the backend that counts, its blocks computed as here: tells beforehand what this one takes.
+    static constexpr MiaVsrConfig as_computed = [] {
+        MiaVsrConfig config = C;
+        if (!has_fused_block<B>) config.kernel = BlockKernel::composed;
+        return config;
+    }();
+    using Counted = MiaVsr<as_computed, BasicCount<Scalar>, Parts>;
 
 private:
     /// SpyNet's is the checkpoint's; the library's other flows have no parameters.

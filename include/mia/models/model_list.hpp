@@ -52,19 +52,20 @@ inline MaskTensors mask_tensors(MaskUse use) {
 /// A model of one type with its weights, backend and memory, as an AnyModel: for a Session or a program.
 template <class M>
 class RunningModel final : public AnyModel {
-    using B = BasicCpu<typename M::Scalar>;
+    using B = typename M::BackendType;
     using Count = BasicCount<typename M::Scalar>;
 
 public:
     RunningModel(std::string name, const StateDict& file, const ModelOptions& options)
         : name_(std::move(name)),
-          cpu_(options.threads),
-          model_(cpu_),
+          backend_(make_backend(options)),
+          model_(backend_),
           mask_(detail::mask_use<M>(file, options)),
           threshold_(options.threshold) {
-        load_parameters(*model_, file, {.prefix = "", .mask = detail::mask_tensors(mask_)});
+        load_parameters(backend_, model_, file, {.prefix = "", .mask = detail::mask_tensors(mask_)});
         set_mask_use(*model_, mask_, threshold_);
-        prepare(cpu_, *model_);
+        prepare(backend_, *model_);
+        synchronize(backend_);
     }
     std::string name() const override { return name_; }
     int scale() const override { return M::scale; }
@@ -73,7 +74,11 @@ public:
     using AnyModel::forward;
     void forward(View<const float, 4> clip, int first, View<float, 4> out, ModelObserver* observer) override {
         const Need& n = need({Run::clip, clip.extent(0), clip.extent(1), clip.extent(2), first, out.extent(0)});
-        model_->forward(cpu_, clip, out, state_, start(n, observer), first);
+        Observed observed = start(n, observer);
+        const auto scope = backend_.scope();
+        const auto result = room_for(out);
+        model_->forward(backend_, uploaded(clip), result, state_, observed, first);
+        fetch(result, out);
     }
     std::size_t memory_bytes(int frames, int height, int width) const override {
         return bytes(need({Run::clip, frames, height, width, 0, frames}));
@@ -86,7 +91,11 @@ public:
                 clip.extent(2), " x ", clip.extent(1), " are too small for flows of their own, the least is ",
                 M::least_size, " x ", M::least_size, ". Run the model on whole frames.");
         Observed unseen = start(need({Run::flows, clip.extent(0), clip.extent(1), clip.extent(2), 0, 0}), nullptr);
-        model_->flows(cpu_, clip, backward, forward, unseen);
+        const auto scope = backend_.scope();
+        const auto b = room_for(backward), f = room_for(forward);
+        model_->flows(backend_, uploaded(clip), b, f, unseen);
+        if (M::uses_backward_flow) fetch(b, backward);
+        if (M::uses_forward_flow) fetch(f, forward);
     }
     std::size_t flow_memory_bytes(int frames, int height, int width) const override {
         return bytes(need({Run::flows, frames, height, width, 0, 0}));
@@ -94,7 +103,13 @@ public:
     void forward_with_flows(View<const float, 4> clip, const ClipFlows& flows, int first, View<float, 4> out,
                             ModelObserver* observer) override {
         const Need& n = need({Run::given_flows, clip.extent(0), clip.extent(1), clip.extent(2), first, out.extent(0)});
-        model_->forward(cpu_, clip, flows, out, state_, start(n, observer), first);
+        Observed observed = start(n, observer);
+        const auto scope = backend_.scope();
+        const auto result = room_for(out);
+        const ClipFlows given{M::uses_backward_flow ? uploaded(flows.backward) : flows.backward,
+                              M::uses_forward_flow ? uploaded(flows.forward) : flows.forward};
+        model_->forward(backend_, uploaded(clip), given, result, state_, observed, first);
+        fetch(result, out);
     }
     std::size_t tile_memory_bytes(int frames, int height, int width) const override {
         return bytes(need({Run::given_flows, frames, height, width, 0, frames}));
@@ -107,7 +122,11 @@ public:
         } else {
             const Need& n = need({Run::step, 1, frame.extent(0), frame.extent(1), 0, 1});
             if (is_first) stream_.steps = 0;
-            model_->step(cpu_, frame, out, stream_, start(n, observer));
+            Observed observed = start(n, observer);
+            const auto scope = backend_.scope();
+            const auto result = room_for(out);
+            model_->step(backend_, uploaded(frame), result, stream_, observed);
+            fetch(result, out);
         }
     }
     std::size_t step_memory_bytes(int height, int width) const override {
@@ -118,7 +137,13 @@ public:
     }
 
     std::string summary(int height, int width) const override { return mia::summary<M>(height, width).text(); }
-    double skipped_share() const override { return cpu_.work().skipped_share(); }
+    std::size_t free_device_memory() const override {
+        if constexpr (B::memory_is_host)
+            return 0;
+        else
+            return backend_.free_memory();
+    }
+    double skipped_share() const override { return backend_.work().skipped_share(); }
 
     void keep_statistics() override {
         std::vector<std::string> names{"flow", "conv_first"};
@@ -132,8 +157,9 @@ public:
         return clock_ ? clock_->modules() : std::vector<ModuleStatistics>();
     }
     double peak_flops() override {
-        double peak = 0;  // the best of some: a moment of another program does not count
-        for (int i = 0; i < 8; ++i) peak = std::max(peak, fma_peak(cpu_));
+        double peak = 0;
+        if constexpr (B::memory_is_host)  // the best of some: a moment of another program does not count
+            for (int i = 0; i < 8; ++i) peak = std::max(peak, fma_peak(backend_));
         return peak;
     }
 
@@ -158,9 +184,9 @@ private:
     /// Tells the observer, if there is one, and stops the time, if that is asked for.
     class Observed : public NoProbe {
     public:
-        Observed(ModelObserver* to, const B& backend, ModuleClock* clock, std::int64_t all)
-            : observer_(to), cpu_(backend), clock_(clock), macs_(all) {
-            if (clock_) clock_->start(cpu_.work());
+        Observed(ModelObserver* to, B& backend, ModuleClock* clock, std::int64_t all)
+            : observer_(to), backend_(backend), clock_(clock), macs_(all) {
+            if (clock_) clock_->start(backend_.work());
         }
         ~Observed() { lap(other); }
         Observed(const Observed&) = delete;
@@ -168,14 +194,14 @@ private:
 
         void flow(int from, int to, View<const float, 3> flow) {
             lap(flow_module);
-            if (observer_) observer_->flow(from, to, flow);
+            if (wants_values()) observer_->flow(from, to, on_host(flow, flow_));
         }
         void step(int branch, int step, int frame) {
             branch_ = branch;
             if (observer_) observer_->step(branch, step, frame);
         }
         void mask(View<const std::uint8_t, 3> keep) {
-            if (observer_) observer_->mask(keep.data ? keep[0] : View<const std::uint8_t, 2>{});
+            if (wants_values()) observer_->mask(keep.data ? on_host(keep, mask_)[0] : View<const std::uint8_t, 2>{});
         }
         template <class Features>
         void aligned(const Features&) {
@@ -210,46 +236,117 @@ private:
 
     private:
         void lap(int module) {
-            if (clock_) clock_->lap(std::size_t(module), cpu_.work());
+            if (!clock_) return;
+            synchronize(backend_);
+            clock_->lap(std::size_t(module), backend_.work());
         }
         void report() {
-            if (observer_ && macs_ > 0) observer_->progress(double(cpu_.work().dense_macs) / double(macs_));
+            if (observer_ && macs_ > 0) observer_->progress(double(backend_.work().dense_macs) / double(macs_));
+        }
+        bool wants_values() const { return observer_ && observer_->wants_values(); }
+        template <class U, int Rank>
+        View<const U, Rank> on_host(View<const U, Rank> x, std::vector<U>& memory) {
+            if constexpr (B::memory_is_host) {
+                return x;
+            } else {
+                memory.resize(std::size_t(x.size()));
+                View<U, Rank> y = View<U, Rank>{memory.data(), {}};
+                std::copy_n(x.extents, Rank, y.extents);
+                download(backend_, x, y);
+                synchronize(backend_);
+                return y;
+            }
         }
 
         ModelObserver* observer_;
-        const B& cpu_;
+        B& backend_;
         ModuleClock* clock_;
         std::int64_t macs_;
         int branch_ = 0;
+        std::vector<float> flow_;
+        std::vector<std::uint8_t> mask_;
     };
 
+    static B make_backend(const ModelOptions& options) {
+        if constexpr (B::memory_is_host)
+            return B(options.threads);
+        else
+            return B();
+    }
+
+    // The host's arrays in the backend's memory: themselves, where that is the host's.
+    template <int Rank>
+    View<float, Rank> room_for(View<float, Rank> x) {
+        if constexpr (B::memory_is_host)
+            return x;
+        else
+            return std::apply([&](auto... extents) { return backend_.template scratch<float>(extents...); },
+                              std::to_array(x.extents));
+    }
+    template <int Rank>
+    View<const float, Rank> uploaded(View<const float, Rank> x) {
+        if constexpr (B::memory_is_host) {
+            return x;
+        } else {
+            const auto y = std::apply([&](auto... extents) { return backend_.template scratch<float>(extents...); },
+                                      std::to_array(x.extents));
+            upload(backend_, x, y);
+            return y;
+        }
+    }
+    template <int Rank>
+    void fetch(View<float, Rank> x, View<float, Rank> to) {
+        if constexpr (!B::memory_is_host) {
+            download(backend_, x, to);
+            synchronize(backend_);
+        }
+    }
+
     Observed start(const Need& n, ModelObserver* observer) {
-        cpu_.reserve_scratch(n.scratch + thread_tables());
-        cpu_.reset_work();
-        return {observer, cpu_, clock_ ? &*clock_ : nullptr, n.macs};
+        backend_.reserve_scratch(n.scratch + thread_tables());
+        backend_.reset_work();
+        return {observer, backend_, clock_ ? &*clock_ : nullptr, n.macs};
     }
     std::size_t bytes(const Need& n) const {
-        return n.scratch + thread_tables() + n.state + std::size_t(cpu_.threads()) * worker_bytes;
+        return n.scratch + thread_tables() + n.state + std::size_t(threads()) * worker_bytes;
     }
     /// What an op keeps of each thread, beside the scratch that Count sees: more than any does.
-    std::size_t thread_tables() const { return std::size_t(cpu_.threads()) * 4096; }
+    std::size_t thread_tables() const { return std::size_t(threads()) * 4096; }
+    int threads() const {
+        if constexpr (B::memory_is_host)
+            return backend_.threads();
+        else
+            return 0;
+    }
 
     /// What a run takes, counted by the model's own code. Of views without data only the shapes are read.
     const Need& need(const Run& run) const {
         if (last_run_ == run) return last_need_;
-        using OnCount = typename M::template On<Count>;
+        using OnCount = typename M::Counted;
         Count setup, count;
         Network<OnCount, Count> model(setup);
         set_mask_use(*model, mask_, threshold_);
         prepare(setup, *model);
-        const View<const float, 4> clip{nullptr, {run.frames, run.height, run.width, 3}};
-        const View<float, 4> out{nullptr, {run.results, M::scale * run.height, M::scale * run.width, 3}};
+        const auto scope = count.scope();
+        // Of the clip's arrays a backend with memory of its own holds copies.
+        const auto array = [&](int a, int b, int c, int d) {
+            if constexpr (B::memory_is_host)
+                return View<float, 4>{nullptr, {a, b, c, d}};
+            else
+                return count.template scratch<float>(a, b, c, d);
+        };
+        const View<const float, 4> clip = array(run.frames, run.height, run.width, 3);
+        const View<float, 4> out = array(run.results, M::scale * run.height, M::scale * run.width, 3);
         typename OnCount::State state;
         if (run.kind == Run::clip) model->forward(count, clip, out, state, NoProbe{}, run.first);
-        const View<float, 4> flows{nullptr, {run.frames - 1, run.height, run.width, 2}};
-        if (run.kind == Run::given_flows)
-            model->forward(count, clip, ClipFlows{flows, flows}, out, state, NoProbe{}, run.first);
-        if (run.kind == Run::flows) model->flows(count, clip, flows, flows);
+        if (run.kind == Run::given_flows || run.kind == Run::flows) {
+            const auto backward = array(run.frames - 1, run.height, run.width, 2),
+                       forward = array(run.frames - 1, run.height, run.width, 2);
+            if (run.kind == Run::flows)
+                model->flows(count, clip, backward, forward);
+            else
+                model->forward(count, clip, ClipFlows{backward, forward}, out, state, NoProbe{}, run.first);
+        }
         if constexpr (!M::uses_backward_flow)
             if (run.kind == Run::step) {
                 typename OnCount::Stream stream;
@@ -270,7 +367,7 @@ private:
     }
 
     std::string name_;
-    B cpu_;
+    B backend_;
     Network<M, B> model_;
     MaskUse mask_;
     float threshold_;

@@ -28,6 +28,10 @@ struct SpyNetConfig {
     int levels = 6;
     int kernel_size = 7;
     SpyNetChannels channels = {};
+
+    constexpr int convolutions() const { return channels.count() + 1; }  ///< of a level
+    /// Channels before its convolution i, or after the last.
+    constexpr int width(int i) const { return i == 0 ? 8 : i == convolutions() ? 2 : channels.value[i - 1]; }
 };
 
 /// For small frames: 42,888 parameters, the published one has 1,440,300. docs/modules/spynet.md says what it reaches.
@@ -36,11 +40,6 @@ inline constexpr SpyNetConfig light_spynet{.levels = 4, .kernel_size = 3, .chann
 /// One level: convolutions 8 -> channels -> 2, ReLU between. Parameters: basic_module.{0, 2, 4, ...}.
 template <SpyNetConfig C, Backend B>
 class SpyNetLevel {
-    static constexpr int convolutions = C.channels.count() + 1;
-    static constexpr int width(int i) {  // channels before convolution i
-        return i == 0 ? 8 : i == convolutions ? 2 : C.channels.value[i - 1];
-    }
-
 public:
     using Scalar = typename B::Scalar;
 
@@ -52,8 +51,8 @@ public:
         std::apply(
             [&](const auto&... convs) {
                 const auto run = [&](const auto& conv) {
-                    if (++i == convolutions) return conv.forward(backend, features, y, Activation::none, flow);
-                    const auto next = backend.scratch(x.extent(0), x.extent(1), width(i));
+                    if (++i == C.convolutions()) return conv.forward(backend, features, y, Activation::none, flow);
+                    const auto next = backend.scratch(x.extent(0), x.extent(1), C.width(i));
                     conv.forward(backend, features, next, Activation::relu);
                     features = next;
                 };
@@ -72,9 +71,9 @@ public:
 private:
     template <std::size_t... I>
     static auto convs_type(std::index_sequence<I...>) -> std::tuple<Conv2d<
-        Conv2dConfig{.in_channels = width(int(I)), .out_channels = width(int(I) + 1), .kernel_size = C.kernel_size},
+        Conv2dConfig{.in_channels = C.width(int(I)), .out_channels = C.width(int(I) + 1), .kernel_size = C.kernel_size},
         B>...>;
-    decltype(convs_type(std::make_index_sequence<std::size_t(convolutions)>{})) convs_;
+    decltype(convs_type(std::make_index_sequence<std::size_t(C.convolutions())>{})) convs_;
 };
 
 /// Optical flow by a pyramid of residual networks (SpyNet, Ranjan and Black 2017; as in BasicSR, ReLU between the

@@ -119,6 +119,7 @@ private:
     class Share final : public ModelObserver {
     public:
         Share(ModelObserver* to, int tile, int tiles) : to_(to), tile_(tile), tiles_(tiles) {}
+        bool wants_values() const override { return false; }
         void progress(double share) override { to_->progress((tile_ + share) / tiles_); }
 
     private:

@@ -259,6 +259,8 @@ private:
         if (!has_failed()) end_chunk();
     }
 
+    bool wants_values() const override { return false; }
+
     /// The model at work. Here a run can be ended in the middle of a chunk.
     void progress(double share) override {
         if (has_failed()) throw Cancelled();  // not the first failure: nobody sees this one

@@ -49,6 +49,22 @@ struct ConvolutionTaps {
         return x[(std::ptrdiff_t(py) * W + px) * I + column.i];
     }
 };
+
+template <class T>
+void check_packed(const PackedConv2d<BasicCuda<T>>& weights) {
+    require(weights.ready,
+            "conv2d: the parameters are not packed; call prepare(backend, model) after loading or changing them");
+}
+
+template <class T>
+void convolve(BasicCuda<T>& cuda, const char* op, View<const T, 3> x, const PackedConv2d<BasicCuda<T>>& weights,
+              Activation activation, const T* residual, T* y, ResultOrder order = {}) {
+    const int H = x.extent(0), W = x.extent(1);
+    const std::int64_t macs = std::int64_t(H) * W * weights.K * weights.N;
+    cuda.record({op, &weights, macs, macs});
+    tiled_product(cuda, op, ConvolutionTaps<T>{x.data, H, W, weights.in_channels, weights.kernel_size}, H * W, {},
+                  weights, activation, residual, y, order);
+}
 }  // namespace detail
 
 template <class T>
@@ -63,17 +79,13 @@ void pack_conv2d(BasicCuda<T>& cuda, In<T, 4> weight, In<T, 1> bias, PackedConv2
 template <class T>
 void conv2d(BasicCuda<T>& cuda, In<T, 3> x, const PackedConv2d<BasicCuda<T>>& weights, Out<T, 3> y,
             Activation activation = Activation::none, In<T, 3> residual = {}) {
-    require(weights.ready,
-            "conv2d: the parameters are not packed; call prepare(backend, model) after loading or changing them");
+    detail::check_packed(weights);
     const int H = x.extent(0), W = x.extent(1), I = weights.in_channels, O = weights.N;
     require(x.extent(2) == I && y.extent(2) == O && y.extent(0) == H && y.extent(1) == W, "conv2d: x ", shape_text(x),
             " and y ", shape_text(y), " do not fit a convolution of ", I, " to ", O, " channels");
     require(activation != Activation::gelu || !residual.data,
             "conv2d: gelu with a residual is not offered; add it afterwards");
-    const std::int64_t macs = std::int64_t(H) * W * weights.K * O;
-    cuda.record({"conv2d", &weights, macs, macs});
-    detail::tiled_product(cuda, "conv2d", detail::ConvolutionTaps<T>{x.data, H, W, I, weights.kernel_size}, H * W, {},
-                          weights, activation, residual.data, y.data);
+    detail::convolve(cuda, "conv2d", x, weights, activation, residual.data, y.data);
 }
 
 }  // namespace mia

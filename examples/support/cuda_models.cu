@@ -1,0 +1,16 @@
+// The programs' models on a GPU: the only source file that nvcc compiles for them, and what the tests let it compile.
+#include "mia/cuda.cuh"
+#include "mia/models/model_list.hpp"
+#include "support/cuda_models.hpp"
+
+std::unique_ptr<mia::AnyModel> open_cuda_model(const mia::StateDict& file, const mia::ModelOptions& options) {
+    using namespace mia;
+    require(options.precision == Precision::fp32, "--device cuda: bf16 is not offered there; leave --precision out");
+    constexpr std::tuple models{
+        NamedModel<MiaVsrLite<Cuda>>{"mia_vsr_lite"},
+        NamedModel<MiaVsrBase<Cuda>>{"mia_vsr_base"},
+        NamedModel<MiaVsrSmall<Cuda>>{"mia_vsr_small"},
+        NamedModel<MiaVsrTiny<Cuda>>{"mia_vsr_tiny"},
+    };
+    return open_model(file, options, models);
+}
