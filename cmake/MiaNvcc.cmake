@@ -12,13 +12,13 @@ function(mia_add_nvcc_object output source)
     endforeach()
     get_filename_component(path ${source} ABSOLUTE)
     get_filename_component(name ${source} NAME_WE)
-    # 1675: the loops of the Cpu half carry a pragma that only the host's compiler knows.
+    # 1675: the loops of the Cpu half carry a pragma that only the host's compiler knows. restrict: GCC 12 warns, wrongly.
     add_custom_command(OUTPUT ${output} ${name}.ptxas DEPENDS ${path}
         DEPFILE ${CMAKE_CURRENT_BINARY_DIR}/${name}.d VERBATIM
         COMMAND bash -c [["$@" > $0 2>&1 || { cat $0; exit 1; }]] ${name}.ptxas
             ${MIA_NVCC} -std=c++20 -O3 ${architectures} -I${PROJECT_SOURCE_DIR}/include
             -I${PROJECT_SOURCE_DIR}/examples -Werror all-warnings -diag-suppress 1675
-            -Xcompiler=-Wall,-Wextra,-Werror,-Wno-psabi -Xptxas=-v,-warn-spills,-warn-lmem-usage -MD
+            -Xcompiler=-Wall,-Wextra,-Werror,-Wno-psabi,-Wno-restrict -Xptxas=-v,-warn-spills,-warn-lmem-usage -MD
             -MF ${name}.d -c ${path} -o ${output}
         COMMENT "Compiling ${name}.cu with nvcc")
 endfunction()

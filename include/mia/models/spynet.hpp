@@ -37,6 +37,18 @@ struct SpyNetConfig {
 /// For small frames: 42,888 parameters, the published one has 1,440,300. docs/modules/spynet.md says what it reaches.
 inline constexpr SpyNetConfig light_spynet{.levels = 4, .kernel_size = 3, .channels = {{16, 32, 16}}};
 
+namespace detail {
+/// The type of a level's convolutions. (A function of the class that returns it, nvcc does not find.)
+template <SpyNetConfig C, class B, class Numbers>
+struct SpyNetConvolutions;
+template <SpyNetConfig C, class B, std::size_t... I>
+struct SpyNetConvolutions<C, B, std::index_sequence<I...>> {
+    using Type = std::tuple<Conv2d<
+        Conv2dConfig{.in_channels = C.width(int(I)), .out_channels = C.width(int(I) + 1), .kernel_size = C.kernel_size},
+        B>...>;
+};
+}  // namespace detail
+
 /// One level: convolutions 8 -> channels -> 2, ReLU between. Parameters: basic_module.{0, 2, 4, ...}.
 template <SpyNetConfig C, Backend B>
 class SpyNetLevel {
@@ -69,11 +81,7 @@ public:
     }
 
 private:
-    template <std::size_t... I>
-    static auto convs_type(std::index_sequence<I...>) -> std::tuple<Conv2d<
-        Conv2dConfig{.in_channels = C.width(int(I)), .out_channels = C.width(int(I) + 1), .kernel_size = C.kernel_size},
-        B>...>;
-    decltype(convs_type(std::make_index_sequence<std::size_t(C.convolutions())>{})) convs_;
+    typename detail::SpyNetConvolutions<C, B, std::make_index_sequence<std::size_t(C.convolutions())>>::Type convs_;
 };
 
 /// Optical flow by a pyramid of residual networks (SpyNet, Ranjan and Black 2017; as in BasicSR, ReLU between the
