@@ -46,16 +46,6 @@ struct ProductTile {
     T b[Size::depth][Size::columns];
 };
 
-/// Where a product's result lies: y[m, n], or shuffled into r^2 times as many pixels of N / r^2 channels.
-struct ResultOrder {
-    int r = 1, width = 0;  ///< rows are the pixels of an image of this width
-    __device__ std::ptrdiff_t place(int m, int n, int N) const {
-        if (r == 1) return std::ptrdiff_t(m) * N + n;
-        const int K = N / (r * r), k = n / (r * r), row = m / width * r + n / r % r, column = m % width * r + n % r;
-        return (std::ptrdiff_t(row) * width * r + column) * K + k;
-    }
-};
-
 /// What a product reads and writes besides A.
 template <class T>
 struct ProductOperands {
@@ -64,14 +54,14 @@ struct ProductOperands {
     RowCount rows;
     int N, K, stride;
     Activate<T> activate;
-    const T* residual;  ///< in y's order; may be y; null: none
+    const T* residual;  ///< may be y; null: none
     T* y;
-    ResultOrder order;
 };
 
 /// y[m, n] = activation(bias[n] + sum_k A[m, k] weights[k, n]) + residual[m, n]. One block per tile of y, its parts of
 /// A and weights in shared memory; the next parts are on their way in registers while the current ones are multiplied.
-/// A is anything with row(m), column(k) and at(row, column): a matrix, or the taps of a convolution.
+/// A is anything with row(m), column(k) and at(row, column): a matrix, or the taps of a convolution. With place(m, n,
+/// N) it also says where in y the result lies.
 template <class T, class A>
 __global__ void __launch_bounds__(ProductTileSize::threads) tiled_product_kernel(A a, ProductOperands<T> p) {
     using Size = ProductTileSize;
@@ -135,7 +125,11 @@ __global__ void __launch_bounds__(ProductTileSize::threads) tiled_product_kernel
         for (int j = 0; j < 4; ++j) {
             const int n = n0 + column + j;
             if (n >= p.N) break;
-            const std::ptrdiff_t at = p.order.place(m0 + row + i, n, p.N);
+            std::ptrdiff_t at;
+            if constexpr (requires { a.place(0, 0, 0); })
+                at = a.place(m0 + row + i, n, p.N);
+            else
+                at = std::ptrdiff_t(m0 + row + i) * p.N + n;
             const T value = p.activate(sum[i][j] + p.bias[n]);
             p.y[at] = p.residual ? value + p.residual[at] : value;
         }
@@ -144,7 +138,7 @@ __global__ void __launch_bounds__(ProductTileSize::threads) tiled_product_kernel
 
 template <class T, class A>
 void tiled_product(BasicCuda<T>& cuda, const char* op, A a, int M, RowCount rows, const DeviceWeights<T>& weights,
-                   Activation activation, const T* residual, T* y, ResultOrder order = {}) {
+                   Activation activation, const T* residual, T* y) {
     using Size = ProductTileSize;
     launch(cuda, op,
            {.grid = {unsigned(ceil_div(M, Size::rows)), unsigned(ceil_div(weights.N, Size::columns))},
@@ -152,7 +146,7 @@ void tiled_product(BasicCuda<T>& cuda, const char* op, A a, int M, RowCount rows
             .shared_bytes = sizeof(ProductTile<T>)},
            tiled_product_kernel<T, A>, a,
            ProductOperands<T>{weights.weights.data(), weights.bias.data(), M, rows, weights.N, weights.K,
-                              weights.stride, Activate<T>(activation), residual, y, order});
+                              weights.stride, Activate<T>(activation), residual, y});
 }
 
 }  // namespace detail

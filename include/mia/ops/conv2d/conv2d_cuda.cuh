@@ -56,14 +56,13 @@ void check_packed(const PackedConv2d<BasicCuda<T>>& weights) {
             "conv2d: the parameters are not packed; call prepare(backend, model) after loading or changing them");
 }
 
-template <class T>
-void convolve(BasicCuda<T>& cuda, const char* op, View<const T, 3> x, const PackedConv2d<BasicCuda<T>>& weights,
-              Activation activation, const T* residual, T* y, ResultOrder order = {}) {
-    const int H = x.extent(0), W = x.extent(1);
-    const std::int64_t macs = std::int64_t(H) * W * weights.K * weights.N;
+/// A: ConvolutionTaps, or what derives from it.
+template <class T, class A>
+void convolve(BasicCuda<T>& cuda, const char* op, const A& taps, const PackedConv2d<BasicCuda<T>>& weights,
+              Activation activation, const T* residual, T* y) {
+    const std::int64_t macs = std::int64_t(taps.H) * taps.W * weights.K * weights.N;
     cuda.record({op, &weights, macs, macs});
-    tiled_product(cuda, op, ConvolutionTaps<T>{x.data, H, W, weights.in_channels, weights.kernel_size}, H * W, {},
-                  weights, activation, residual, y, order);
+    tiled_product(cuda, op, taps, taps.H * taps.W, {}, weights, activation, residual, y);
 }
 }  // namespace detail
 
@@ -85,7 +84,8 @@ void conv2d(BasicCuda<T>& cuda, In<T, 3> x, const PackedConv2d<BasicCuda<T>>& we
             " and y ", shape_text(y), " do not fit a convolution of ", I, " to ", O, " channels");
     require(activation != Activation::gelu || !residual.data,
             "conv2d: gelu with a residual is not offered; add it afterwards");
-    detail::convolve(cuda, "conv2d", x, weights, activation, residual.data, y.data);
+    detail::convolve(cuda, "conv2d", detail::ConvolutionTaps<T>{x.data, H, W, I, weights.kernel_size}, weights,
+                     activation, residual.data, y.data);
 }
 
 }  // namespace mia

@@ -4,6 +4,18 @@
 
 namespace mia {
 
+namespace detail {
+/// Results go where pixel_shuffle puts them: channel n of pixel m into one of r x r pixels.
+template <class T>
+struct ShuffledTaps : ConvolutionTaps<T> {
+    int r;
+    __device__ std::ptrdiff_t place(int m, int n, int N) const {
+        const int W = this->W, K = N / (r * r), row = m / W * r + n / r % r, column = m % W * r + n % r;
+        return (std::ptrdiff_t(row) * W * r + column) * K + n / (r * r);
+    }
+};
+}  // namespace detail
+
 /// One product, whose results are written where the shuffle wants them.
 template <class T>
 void conv2d_shuffle(BasicCuda<T>& cuda, In<T, 3> x, const PackedConv2d<BasicCuda<T>>& weights, int factor, Out<T, 3> y,
@@ -15,7 +27,9 @@ void conv2d_shuffle(BasicCuda<T>& cuda, In<T, 3> x, const PackedConv2d<BasicCuda
             "conv2d_shuffle: ", weights.N, " channels of ", shape_text(x), " do not become y ", shape_text(y),
             " by a factor of ", r);
     require(activation != Activation::gelu, "conv2d_shuffle: gelu is not offered here; use conv2d and activate");
-    detail::convolve(cuda, "conv2d_shuffle", x, weights, activation, residual.data, y.data, {r, W});
+    const detail::ConvolutionTaps<T> taps{x.data, H, W, weights.in_channels, weights.kernel_size};
+    detail::convolve(cuda, "conv2d_shuffle", detail::ShuffledTaps<T>{taps, r}, weights, activation, residual.data,
+                     y.data);
 }
 
 }  // namespace mia
