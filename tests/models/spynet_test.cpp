@@ -61,7 +61,9 @@ TYPED_TEST(SpyNetBuffers, AreThereBeforeAnythingIsLoaded) {
                                     throw Error("stop");
                                 }),
                  Error);
-    if (!B::memory_is_host) EXPECT_EQ(test::values_of(backend, spynet.flat()), all);
+    if (!B::memory_is_host) {
+        EXPECT_EQ(test::values_of(backend, spynet.flat()), all);
+    }
 }
 
 #ifndef MIA_TEST_CUDA  // of Cpu alone
