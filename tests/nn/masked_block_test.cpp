@@ -147,22 +147,23 @@ void run_golden(const std::string& file, Shift shift, int frames, MaskKind mask,
 }
 
 template <class B, BlockKernel K>
-struct Case {
+struct KernelCase {
     using Backend = B;
     static constexpr BlockKernel kernel = K;
 };
 /// Fused and composed, for a backend that has both.
 template <class>
-struct CasesOf;
+struct KernelCasesOf;
 template <class B>
-struct CasesOf<testing::Types<B>> {
-    using Type = std::conditional_t<has_fused_block<B>,
-                                    testing::Types<Case<B, BlockKernel::fused>, Case<B, BlockKernel::composed>>,
-                                    testing::Types<Case<B, BlockKernel::fused>>>;
+struct KernelCasesOf<testing::Types<B>> {
+    using Type =
+        std::conditional_t<has_fused_block<B>,
+                           testing::Types<KernelCase<B, BlockKernel::fused>, KernelCase<B, BlockKernel::composed>>,
+                           testing::Types<KernelCase<B, BlockKernel::fused>>>;
 };
 template <class Case>
 class MaskedBlockGolden : public testing::Test {};
-TYPED_TEST_SUITE(MaskedBlockGolden, CasesOf<test::FloatBackends>::Type);
+TYPED_TEST_SUITE(MaskedBlockGolden, KernelCasesOf<test::FloatBackends>::Type);
 
 template <class Case, int C, int Heads, MaskKind M = MaskKind::learned>
 using BlockOf = MaskedBlock<block_config(C, Heads, M, Case::kernel), typename Case::Backend, InterFrameAttention>;
@@ -194,7 +195,7 @@ TYPED_TEST(MaskedBlockGolden, NothingKeptAndAllKept) {
 
 template <class Case>
 class MaskedBlockGoldenInDouble : public testing::Test {};
-TYPED_TEST_SUITE(MaskedBlockGoldenInDouble, CasesOf<testing::Types<BasicCpu<double>>>::Type);
+TYPED_TEST_SUITE(MaskedBlockGoldenInDouble, KernelCasesOf<testing::Types<BasicCpu<double>>>::Type);
 TYPED_TEST(MaskedBlockGoldenInDouble, Shift) {
     run_golden<BlockOf<TypeParam, 24, 2>, BasicCpu<double>>("block_shift", Shift::half_window, 4, MaskKind::learned);
 }
