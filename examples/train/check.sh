@@ -76,17 +76,17 @@ config wrong ','
 expect 1 "is not JSON" "$folder/wrong.json"
 expect 1 "cannot be opened" "$folder/nothing.json"
 recipe=$(dirname "$0")  # the default model's
-cp "$recipe/mia_lite.json" "$folder/lite.json"  # the toy's frames are too small for it
+cp "$recipe/mia_lite_1.json" "$folder/lite.json"  # the toy's frames are too small for it
 expect 1 "160 x 90 pixels, 160 x 160 are needed" "$folder/lite.json"
 # One iteration of it, on its clips alone: the photographs are not in the repository.
 mkdir "$folder/recipe"
 cp -r "$recipe/clips" "$folder/recipe"
 grep '^clips/' "$recipe/data.txt" >"$folder/recipe/data.txt"
-sed 's/"iterations": [0-9]*/"iterations": 1/; s/"warm_up": [0-9]*/"warm_up": 0/' "$recipe/mia_lite.json" >"$folder/recipe/lite.json"
-expect 0 "mia_lite.safetensors is ready" "$folder/recipe/lite.json"
+sed 's/"iterations": [0-9]*/"iterations": 1/; s/"warm_up": [0-9]*/"warm_up": 0/' "$recipe/mia_lite_1.json" >"$folder/recipe/lite.json"
+expect 0 "mia_lite_1.safetensors is ready" "$folder/recipe/lite.json"
 grep -q "^iteration 1, loss .*, PSNR-Y .* dB" "$words" || fail "the recipe's run: $(cat "$words")"
 for name in palms hawk field; do
-    grep -aqF "$name.mkv: CC0-1.0" "$folder/recipe/mia_lite.safetensors" || fail "the recipe's weights do not tell of $name"
+    grep -aqF "$name.mkv: CC0-1.0" "$folder/recipe/mia_lite_1.safetensors" || fail "the recipe's weights do not tell of $name"
 done
 expect 2 "CONFIG" --resume
 

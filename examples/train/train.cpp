@@ -183,7 +183,7 @@ int main(int argc, char** argv) {
     std::string path;
     bool resume = false, stopped = false;
     int threads = std::max(1, int(std::thread::hardware_concurrency()));
-    app.add_option("CONFIG", path, "JSON; see docs/programs.md and examples/train/mia_lite.json")->required();
+    app.add_option("CONFIG", path, "JSON; see docs/programs.md and examples/train/mia_lite_1.json")->required();
     app.add_flag("--resume", resume, "go on with a run that was interrupted");
     app.add_option("--threads", threads, "default: one for each processor")->check(CLI::Range(1, 1024));
     const Interrupt interrupt(interrupted, "train", std::chrono::minutes(30));  // a step of a large batch takes long
