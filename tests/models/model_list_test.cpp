@@ -87,7 +87,7 @@ struct Watcher : ModelObserver {
 };
 
 TEST(RunningModel, TellsItsObserver) {
-    const auto model = lite();
+    const auto model = lite({.threads = 2, .mask = MaskUse::off});
     const auto clip = moving_clip(3, 24, 40);
     Tensor<float, 4> out(2, 96, 160, 3);
     Watcher watcher;
@@ -100,7 +100,7 @@ TEST(RunningModel, TellsItsObserver) {
 }
 
 TEST(RunningModel, SharesOutTimeAndWorkAmongItsModules) {
-    const auto model = lite();
+    const auto model = lite({.threads = 2, .mask = MaskUse::off});
     EXPECT_TRUE(model->statistics().empty());
     model->keep_statistics();
     constexpr int T = 3, H = 24, W = 40;
@@ -114,7 +114,7 @@ TEST(RunningModel, SharesOutTimeAndWorkAmongItsModules) {
     using OnCount = MiaVsrLite<Count>;
     Count setup, count;
     Network<OnCount, Count> counted(setup);
-    set_mask_use(*counted, MaskUse::off);  // the file has none
+    set_mask_use(*counted, MaskUse::off);
     prepare(setup, *counted);
     OnCount::State state;
     counted->forward(count, count.scratch(T, H, W, 3), count.scratch(T, 4 * H, 4 * W, 3), state);
@@ -199,7 +199,7 @@ TEST(RunningModel, AMaskByHandSkipsWhatChangesLess) {
     const auto first = lite({.threads = 2, .mask = MaskUse::by_hand, .threshold = 1000});
     first->forward(moving_clip(5, 24, 40), all);
     EXPECT_DOUBLE_EQ(first->skipped_share(), 4 / 5.);  // the first frame of each branch is computed
-    lite()->forward(moving_clip(5, 24, 40), all);
+    lite({.threads = 2, .mask = MaskUse::off})->forward(moving_clip(5, 24, 40), all);
     EXPECT_TRUE(std::equal(out.data(), out.data() + out.size(), all.data()));
 }
 
@@ -212,10 +212,14 @@ TEST(RunningModel, AMaskInTheWeightsIsUsedUnlessItIsOff) {
         if (name.ends_with("rnn.weight")) std::fill(p.data, p.data + p.size, 1.f / float(p.size));
         if (name.ends_with("rnn.bias")) *p.data = -0.3f;
     });
-    const std::string path = testing::TempDir() + "lite_with_mask.safetensors";
-    std::filesystem::remove(path);
-    save_parameters(*network, path, model_metadata<MiaVsrLite<>>());
-    const StateDict file = read_safetensors(path);
+    const auto saved = [&](const char* name, bool with_mask) {
+        const std::string path = testing::TempDir() + name;
+        std::filesystem::remove(path);
+        save_parameters(*network, path, model_metadata<MiaVsrLite<>>(with_mask), with_mask);
+        return read_safetensors(path);
+    };
+    const StateDict file = saved("lite_with_mask.safetensors", true),
+                    without = saved("lite_without_mask.safetensors", false);
     const auto clip = moving_clip(4, 24, 40);
     const auto run = [&](const StateDict& weights, MaskUse mask) {
         const auto model = open_model(weights, {.threads = 2, .mask = mask, .threshold = 0.02f}, models);
@@ -223,7 +227,6 @@ TEST(RunningModel, AMaskInTheWeightsIsUsedUnlessItIsOff) {
         model->forward(clip, {out.data(), {4, 96, 160, 3}});
         return std::tuple{out, model->skipped_share(), model->memory_bytes(4, 24, 40)};
     };
-    const auto without = read_safetensors(MIA_MODELS "/mia_lite.safetensors");
     const auto plain = run(without, MaskUse::as_trained);
     EXPECT_EQ(run(file, MaskUse::off), plain);
     EXPECT_EQ(run(without, MaskUse::off), plain);
