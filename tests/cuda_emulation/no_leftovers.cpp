@@ -1,5 +1,5 @@
-/// Linked into every program of emulated tests: at its end nothing may be left over. MIA_EMULATION_LAUNCHES names a file
-/// for the sizes of all launches, from which tests/cuda/resources.awk derives the kernels' occupancy.
+/// Linked into every program of emulated tests: at its end nothing may be left over. MIA_EMULATION_LAUNCHES names a
+/// file for the sizes of all launches, from which tests/cuda/resources.awk derives the kernels' occupancy.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

@@ -149,8 +149,8 @@ cudaError_t check_configuration(const cudaLaunchConfig_t& c, const void* kernel)
 std::string launches() {
     std::string text;
     for (const auto& [kernel, sizes] : emulator().largest_launches)
-        text += std::to_string(sizes.threads) + ' ' + std::to_string(sizes.shared_bytes) + ' ' +
-                function_name(kernel) + '\n';
+        text += std::to_string(sizes.threads) + ' ' + std::to_string(sizes.shared_bytes) + ' ' + function_name(kernel) +
+                '\n';
     return text;
 }
 
