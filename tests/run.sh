@@ -55,7 +55,7 @@ formatted() { git ls-files '*.hpp' '*.cpp' '*.cuh' '*.cu' | xargs clang-format -
 
 unit="mia_test_core mia_test_ops mia_test_nn mia_test_models mia_test_io mia_test_metrics mia_test_visual mia_test_train"
 no_programs=(-DMIA_EXAMPLES=OFF -DMIA_BENCHMARKS=OFF)
-whole_builds='^(compile_fail|consumer|linked_twice|docs|example|mia_bench|mia_test_cuda)'  # what the first stage has run
+whole_builds='^(compile_fail|consumer|linked_twice|docs|example|mia_bench|mia_test_cuda|mia_cuda)'  # what the first stage has run
 
 # AVX2 where the machine has it: the first stage has the widest vectors, the last ones none.
 avx2=x86-64-v3
