@@ -1,8 +1,9 @@
 #pragma once
-#include <bit>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
+
+#include "mia/core/view.hpp"
 
 namespace mia {
 
@@ -20,11 +21,12 @@ struct Bf16 {
     std::uint16_t bits;
 
     Bf16() = default;
-    constexpr explicit Bf16(float x) : bits(rounded(std::bit_cast<std::uint32_t>(x))) {}
-    constexpr operator float() const { return std::bit_cast<float>(std::uint32_t(bits) << 16); }
+    // The builtin, for kernels: std::bit_cast is not known on a device.
+    MIA_HOST_DEVICE constexpr explicit Bf16(float x) : bits(rounded(__builtin_bit_cast(std::uint32_t, x))) {}
+    MIA_HOST_DEVICE constexpr operator float() const { return __builtin_bit_cast(float, std::uint32_t(bits) << 16); }
 
 private:
-    static constexpr std::uint16_t rounded(std::uint32_t x) {
+    MIA_HOST_DEVICE static constexpr std::uint16_t rounded(std::uint32_t x) {
         const bool is_nan = (x & 0x7fffffffu) > 0x7f800000u;
         return std::uint16_t((is_nan ? x | 0x400000u : x + 0x7fffu + (x >> 16 & 1)) >> 16);
     }
