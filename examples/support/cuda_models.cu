@@ -5,6 +5,8 @@
 
 std::unique_ptr<mia::AnyModel> open_cuda_model(const mia::StateDict& file, const mia::ModelOptions& options) {
     using namespace mia;
+    const std::string missing = missing_gpu();
+    require(missing.empty(), "--device cuda: ", missing, ". Use --device cpu, or a machine with one of NVIDIA's GPUs.");
     require(options.precision == Precision::fp32, "--device cuda: bf16 is not offered there; leave --precision out");
     constexpr std::tuple models{
         NamedModel<MiaVsrLite<Cuda>>{"mia_vsr_lite"},

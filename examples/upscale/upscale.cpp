@@ -150,7 +150,13 @@ private:
         const std::uint64_t memory = options_.memory > 0 ? options_.memory
                                      : free > 0          ? free / 10 * 9
                                                          : default_memory();
-        return mia::fit_memory(*model_, info.height, info.width, memory, wanted);
+        try {
+            return mia::fit_memory(*model_, info.height, info.width, memory, wanted);
+        } catch (const mia::Error& error) {
+            if (free == 0) throw;
+            throw mia::Error(text(error.what(), " The GPU has ", free / 1000000,
+                                  " MB free; --device cpu takes the machine's memory."));
+        }
     }
     RunStatistics statistics_of(const mia::PipelineResult& result) {
         const std::uint64_t peak_bytes = peak_resident_bytes();  // before anything is measured

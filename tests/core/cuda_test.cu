@@ -159,6 +159,48 @@ TEST(Cuda, ASecondPassAllocatesNothingAndNobodyWaits) {
     EXPECT_EQ(after.synchronisations, before.synchronisations);
     synchronize(cuda);
 }
+
+/// Sets the machine for a test's length.
+class CudaOn : public testing::Test {
+protected:
+    ~CudaOn() override { cuda_emulation::machine() = before_; }
+    static std::string error() {
+        try {
+            Cuda cuda;
+            Tensor<float, 1, Cuda> x;
+            x.resize(cuda, 1000);
+            synchronize(cuda);
+        } catch (const Error& error) {
+            return error.what();
+        }
+        return {};
+    }
+
+private:
+    cuda_emulation::Machine before_ = cuda_emulation::machine();
+};
+TEST_F(CudaOn, AMachineWithoutAGpu) {
+    auto& machine = cuda_emulation::machine();
+    EXPECT_EQ(missing_gpu(), "");
+    machine.devices = 0;
+    EXPECT_EQ(missing_gpu(),
+              "no GPU was found: there is a driver, for CUDA 13.0, and no device that it shows this program "
+              "(CUDA_VISIBLE_DEVICES chooses them)");
+    machine.driver = 12040;
+    EXPECT_EQ(missing_gpu(), "no GPU can be used: the driver knows CUDA 12.4, the program was built with CUDA 13.0");
+    machine.driver = 0;
+    EXPECT_EQ(error(),
+              "Cuda: no GPU was found: the machine has no driver of NVIDIA's. Run on the processor, or where there is "
+              "one of NVIDIA's GPUs.");
+}
+TEST_F(CudaOn, ADeviceWithTooLittleMemory) {
+    cuda_emulation::machine().memory = 4000;
+    EXPECT_EQ(error(), "");
+    cuda_emulation::machine().memory = 3999;
+    EXPECT_EQ(error(),
+              "Cuda: 4000 more bytes of device memory are needed, 3999 are free; use smaller frames, tiles or fewer "
+              "frames at once: out of memory");
+}
 #endif
 
 }  // namespace

@@ -83,6 +83,14 @@ struct Statistics {
 };
 Statistics statistics();
 
+/// What the machine has. Versions as CUDA writes them: 13000 is 13.0; driver 0: none.
+struct Machine {
+    int driver = 13000, runtime = 13000, devices = 1;
+    /// Of the device. By default the least that a chip from sm_80 on comes with, or MIA_EMULATION_MEMORY bytes.
+    std::size_t memory;
+};
+Machine& machine();
+
 /// True when the kernels were compiled with -fsanitize=thread and their loads and stores are checked.
 bool checks_memory();
 
@@ -203,6 +211,7 @@ enum cudaError_t {
     cudaErrorInvalidValue = 1,
     cudaErrorMemoryAllocation = 2,
     cudaErrorInvalidConfiguration = 9,
+    cudaErrorInsufficientDriver = 35,
     cudaErrorNoDevice = 100,
     cudaErrorInvalidResourceHandle = 400,
     cudaErrorNotReady = 600
@@ -243,6 +252,8 @@ cudaError_t cudaEventSynchronize(cudaEvent_t);
 cudaError_t cudaEventElapsedTime(float*, cudaEvent_t, cudaEvent_t);
 cudaError_t cudaEventDestroy(cudaEvent_t);
 cudaError_t cudaGetDeviceCount(int*);
+cudaError_t cudaDriverGetVersion(int*);
+cudaError_t cudaRuntimeGetVersion(int*);
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* all);
 
 namespace cuda_emulation {

@@ -99,6 +99,12 @@ void check_copy(const void* p, std::size_t bytes, bool device, const char* side)
                     " leave a device allocation of " + bytes_text(r->size));
 }
 
+std::size_t free_memory() {
+    std::size_t taken = 0;
+    for (const auto& [base, region] : emulator().regions) taken += region->size;
+    return machine().memory - std::min(machine().memory, taken);
+}
+
 /// An error in a call that destructors make.
 void lose(const char* call, const Error& error) {
     emulator().lost_errors += std::string(call) + ": " + error.what() + "\n";
@@ -146,6 +152,14 @@ cudaError_t check_configuration(const cudaLaunchConfig_t& c, const void* kernel)
     return cudaSuccess;
 }
 
+Machine& machine() {
+    static Machine machine{.memory = [] {
+        const char* bytes = std::getenv("MIA_EMULATION_MEMORY");
+        return bytes ? std::size_t(std::atoll(bytes)) : std::size_t(8) << 30;
+    }()};
+    return machine;
+}
+
 std::string launches() {
     std::string text;
     for (const auto& [kernel, sizes] : emulator().largest_launches)
@@ -171,6 +185,8 @@ const char* cudaGetErrorString(cudaError_t error) {
             return "out of memory";
         case cudaErrorInvalidConfiguration:
             return "invalid configuration argument";
+        case cudaErrorInsufficientDriver:
+            return "CUDA driver version is insufficient for CUDA runtime version";
         case cudaErrorInvalidResourceHandle:
             return "invalid resource handle";
         case cudaErrorNotReady:
@@ -181,12 +197,17 @@ const char* cudaGetErrorString(cudaError_t error) {
     return "unknown error";
 }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
-cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
+cudaError_t cudaGetDeviceCount(int* count) {
+    const Machine& m = machine();
+    if (m.driver < m.runtime) return cudaErrorInsufficientDriver;  // without any likewise
+    *count = m.devices;
+    return m.devices > 0 ? cudaSuccess : cudaErrorNoDevice;
+}
+cudaError_t cudaDriverGetVersion(int* version) { return *version = machine().driver, cudaSuccess; }
+cudaError_t cudaRuntimeGetVersion(int* version) { return *version = machine().runtime, cudaSuccess; }
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* all) {
-    *all = std::size_t(8) << 30;  // the least that a chip from sm_80 on comes with
-    std::size_t taken = 0;
-    for (const auto& [base, region] : emulator().regions) taken += region->size;
-    *free = *all - std::min(*all, taken);
+    *all = machine().memory;
+    *free = free_memory();
     return cudaSuccess;
 }
 
@@ -206,7 +227,7 @@ cudaError_t cudaFree(void* memory) {
 cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t stream) {
     if (bytes == 0) return cudaErrorInvalidValue;  // strict: drivers differ
     ++emulator().statistics.allocations;
-    if (!(*memory = get_device_memory(bytes))) return cudaErrorMemoryAllocation;
+    if (bytes > free_memory() || !(*memory = get_device_memory(bytes))) return cudaErrorMemoryAllocation;
     enqueue_memory(stream, [p = *memory, bytes] { add_region(p, bytes); });
     return cudaSuccess;
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "mia/core/backend.hpp"
@@ -21,16 +22,34 @@ void require_success(cudaError_t error, const Parts&... parts) {
     (void)cudaGetLastError();  // or the next call would find an invalid launch again
     throw Error(text(parts..., ": ", cudaGetErrorString(error)));
 }
+}  // namespace detail
 
+/// Why no Cuda can be made on this machine, in words for people; empty: one can.
+inline std::string missing_gpu() {
+    int devices = 0, driver = 0, runtime = 0;
+    const cudaError_t found = cudaGetDeviceCount(&devices);
+    if (found == cudaSuccess && devices > 0) return {};
+    (void)cudaGetLastError();
+    (void)cudaDriverGetVersion(&driver);
+    (void)cudaRuntimeGetVersion(&runtime);
+    const auto cuda = [](int version) { return text("CUDA ", version / 1000, ".", version % 1000 / 10); };
+    if (driver == 0) return "no GPU was found: the machine has no driver of NVIDIA's";
+    if (found == cudaErrorInsufficientDriver)
+        return text("no GPU can be used: the driver knows ", cuda(driver), ", the program was built with ",
+                    cuda(runtime));
+    if (found == cudaSuccess || found == cudaErrorNoDevice)
+        return text("no GPU was found: there is a driver, for ", cuda(driver),
+                    ", and no device that it shows this program (CUDA_VISIBLE_DEVICES chooses them)");
+    return text("no GPU can be used: ", cudaGetErrorString(found));
+}
+
+namespace detail {
 /// A stream, which lives as long as anything that frees memory in its order.
 class CudaStream {
 public:
     CudaStream() {
-        int devices = 0;
-        const cudaError_t found = cudaGetDeviceCount(&devices);
-        require_success(found == cudaSuccess && devices == 0 ? cudaErrorNoDevice : found,
-                        "Cuda: no GPU was found that can be used; it takes one of NVIDIA's with its driver, else run "
-                        "on the processor");
+        const std::string missing = missing_gpu();
+        require(missing.empty(), "Cuda: ", missing, ". Run on the processor, or where there is one of NVIDIA's GPUs.");
         require_success(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "Cuda: no stream");
     }
     ~CudaStream() { cudaStreamDestroy(stream_); }

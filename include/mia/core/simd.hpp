@@ -11,6 +11,10 @@
 #include <emmintrin.h>
 #endif
 
+#ifdef __NVCC__
+#pragma nv_diag_suppress 1675  // `#pragma GCC unroll`: the host's compiler knows it
+#endif
+
 /// One vector of elements, as wide as the compiler's flags allow, and the few operations that the kernels need: the
 /// only header with compiler-specific code. `fma` is explicit: whether a * b + c is contracted depends on compiler and
 /// flags, and neither speed nor results may. Without these instruction sets the same source runs on 4 lanes.
