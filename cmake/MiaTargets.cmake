@@ -1,5 +1,5 @@
-# The library's targets: mia::mia (threads), mia::kernels (adds one source file, include/mia/kernels.cpp) and
-# mia::video (adds FFmpeg's libraries and zimg). INTERFACE only: include path, C++20 and dependencies, no warnings,
+# The library's targets: mia::mia (threads), mia::kernels (adds one source file, include/mia/kernels.cpp), mia::cuda (what
+# nvcc needs) and mia::video (adds FFmpeg's libraries and zimg). INTERFACE only: include path, C++20 and dependencies, no warnings,
 # optimisation or architecture flags.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -20,7 +20,14 @@ target_compile_definitions(mia_kernels INTERFACE MIA_COMPILED_KERNELS)
 # A source, not a library: so it is compiled with the flags of whoever links it.
 target_sources(mia_kernels INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include/mia/kernels.cpp>
     $<INSTALL_INTERFACE:$<INSTALL_PREFIX>/${CMAKE_INSTALL_INCLUDEDIR}/mia/kernels.cpp>)
-set(mia_targets mia mia_kernels)
+# For targets with CUDA sources: CMake itself adds the toolkit's headers and runtime to them. An option, not the feature
+# cuda_std_20: CMake before 3.26 does not know that nvcc has it.
+add_library(mia_cuda INTERFACE)
+add_library(mia::cuda ALIAS mia_cuda)
+set_target_properties(mia_cuda PROPERTIES EXPORT_NAME cuda)
+target_link_libraries(mia_cuda INTERFACE mia)
+target_compile_options(mia_cuda INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>)
+set(mia_targets mia mia_kernels mia_cuda)
 
 if(MIA_VIDEO)
     find_package(PkgConfig QUIET)
