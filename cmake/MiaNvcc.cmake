@@ -1,19 +1,24 @@
-# mia_add_nvcc_object(output source): a custom command that compiles a .cu file to an object, for the chips of
-# MIA_CUDA_ARCHITECTURES and, by the driver, for later ones. Warnings and spilled registers are errors. What ptxas says of
-# each kernel goes to a file beside it, NAME.ptxas. Needs the toolkit, no GPU. A command of our own: CMake before 3.26 does
-# not know that nvcc has C++20. Sets MIA_NVCC, and MIA_CUDART: the runtime, that programs with such an object link.
+# mia_add_nvcc_object(NAME.o source [chip...]): a custom command that compiles a .cu file to an object, for the given chips
+# or those of MIA_CUDA_ARCHITECTURES, and, by the driver, for later ones. Warnings and spilled registers are errors. What
+# ptxas says of each kernel goes to a file beside it, NAME.ptxas. Needs the toolkit, no GPU. A command of our own: CMake
+# before 3.26 does not know that nvcc has C++20. Sets MIA_NVCC, and MIA_CUDART: the runtime, that programs with such an object link.
 find_program(MIA_NVCC nvcc HINTS ENV CUDA_HOME /usr/local/cuda PATH_SUFFIXES bin)
 find_library(MIA_CUDART cudart_static HINTS ENV CUDA_HOME /usr/local/cuda PATH_SUFFIXES lib64 lib)
 set(MIA_CUDA_ARCHITECTURES 80;90 CACHE STRING "What nvcc compiles for: 80;90 are A100 and H100")
 
 function(mia_add_nvcc_object output source)
+    set(numbers ${ARGN})
+    if(NOT numbers)
+        set(numbers ${MIA_CUDA_ARCHITECTURES})
+    endif()
     set(chips "")
-    foreach(number ${MIA_CUDA_ARCHITECTURES})
+    foreach(number ${numbers})
         list(APPEND chips -gencode arch=compute_${number},code=sm_${number})
     endforeach()
-    list(APPEND chips -gencode arch=compute_${number},code=compute_${number})
+    list(GET numbers -1 newest)
+    list(APPEND chips -gencode arch=compute_${newest},code=compute_${newest})
     get_filename_component(path ${source} ABSOLUTE)
-    get_filename_component(name ${source} NAME_WE)
+    get_filename_component(name ${output} NAME_WE)
     # restrict: GCC 12 warns, wrongly.
     add_custom_command(OUTPUT ${output} ${name}.ptxas DEPENDS ${path}
         DEPFILE ${CMAKE_CURRENT_BINARY_DIR}/${name}.d VERBATIM
@@ -21,6 +26,6 @@ function(mia_add_nvcc_object output source)
             ${MIA_NVCC} -std=c++20 -O3 ${chips} -I${PROJECT_SOURCE_DIR}/include -I${PROJECT_SOURCE_DIR}/examples
             -Werror all-warnings -Xcompiler=-Wall,-Wextra,-Werror,-Wno-psabi,-Wno-restrict
             -Xptxas=-v,-warn-spills,-warn-lmem-usage -MD -MF ${name}.d -c ${path} -o ${output}
-        COMMENT "Compiling ${name}.cu with nvcc")
+        COMMENT "Compiling ${name} with nvcc")
     set_source_files_properties(${CMAKE_CURRENT_BINARY_DIR}/${output} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
 endfunction()

@@ -53,6 +53,12 @@ plain() {
 
 formatted() { git ls-files '*.hpp' '*.cpp' '*.cuh' '*.cu' | xargs clang-format --dry-run -Werror; }
 
+# The first stage compiles them for two.
+every_chip() {
+    grep -q '^MIA_NVCC:FILEPATH=/' build/CMakeCache.txt || { echo "not compiled: there is no nvcc"; return 0; }
+    build build mia_cuda_all_chips
+}
+
 unit="mia_test_core mia_test_ops mia_test_nn mia_test_models mia_test_io mia_test_metrics mia_test_visual mia_test_train"
 no_programs=(-DMIA_EXAMPLES=OFF -DMIA_BENCHMARKS=OFF)
 whole_builds='^(compile_fail|consumer|linked_twice|docs|example|mia_bench|mia_test_cuda|mia_cuda)'  # what the first stage has run
@@ -106,6 +112,7 @@ stage "build and tests" plain
 if [ "$long" = --long ]; then
     stage "format" formatted
     stage "each header alone" build build mia_headers_alone
+    stage "CUDA kernels for every chip" every_chip
     stage "clang, AVX2" second_compiler
     stage "address and undefined behaviour sanitizers" memory_sanitizers
     stage "thread sanitizer" thread_sanitizer
