@@ -27,6 +27,7 @@ struct HostMemory {
     }
     void free(std::byte* p) { AlignedDelete{}(p); }
     void fill(std::byte* p, std::size_t bytes) { std::memset(p, 0xff, bytes); }
+    void zero(std::byte* p, std::size_t bytes) { std::memset(p, 0, bytes); }
 };
 
 /// Memory for one call, taken and given back like a stack. It grows when it must and then keeps what it has: a second

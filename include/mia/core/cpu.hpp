@@ -45,6 +45,8 @@ public:
     /// Makes room beforehand for work that will need this much; see Count.
     void reserve_scratch(std::size_t bytes) { scratch_.reserve(bytes); }
 
+    HostMemory memory() const { return {}; }  ///< where arenas of its own take blocks from
+
     template <class U>
     void reserve(HostBuffer<U>& buffer, std::size_t count) {
         buffer.reserve(count);

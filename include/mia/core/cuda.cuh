@@ -83,11 +83,13 @@ public:
     void free(std::byte* p) {
         if (p) cudaFreeAsync(p, stream_->get());
     }
-    void fill(std::byte* p, std::size_t bytes) {
-        require_success(cudaMemsetAsync(p, 0xff, bytes, stream_->get()), "Cuda: fill");
-    }
+    void fill(std::byte* p, std::size_t bytes) { set(p, 0xff, bytes); }
+    void zero(std::byte* p, std::size_t bytes) { set(p, 0, bytes); }
 
 private:
+    void set(std::byte* p, int byte, std::size_t bytes) {
+        if (bytes > 0) require_success(cudaMemsetAsync(p, byte, bytes, stream_->get()), "Cuda: set memory");
+    }
     std::shared_ptr<CudaStream> stream_;
 };
 }  // namespace detail
@@ -203,6 +205,7 @@ public:
     void reserve_scratch(std::size_t bytes) { scratch_.reserve(bytes); }
 
     std::size_t free_memory() const { return detail::free_device_memory(); }  ///< bytes that nobody has taken
+    detail::DeviceMemory memory() const { return memory_; }  ///< where arenas of its own take blocks from
 
     template <class U>
     void reserve(CudaBuffer<U>& buffer, std::size_t count) {

@@ -5,7 +5,8 @@
 #include <numbers>
 #include <vector>
 
-#include "mia/core/cpu.hpp"
+#include "mia/ops/elementwise/elementwise.hpp"
+#include "mia/train/each_element.hpp"
 
 namespace mia {
 
@@ -20,44 +21,90 @@ struct ParameterRange {
     std::ptrdiff_t begin = 0, end = 0;
 };
 
+namespace detail {
+
+/// One step of Adam for parameter i.
+template <class T>
+struct AdamUpdate {
+    T b1, b2, rest1, rest2, rate, correction, eps, decay;
+    const T* gradients;
+    T *m, *v, *parameters;
+    std::ptrdiff_t begin;
+    MIA_HOST_DEVICE void operator()(std::ptrdiff_t at) const {
+        const std::ptrdiff_t i = begin + at;
+        const T g = gradients[i];
+        m[i] = b1 * m[i] + rest1 * g;
+        v[i] = b2 * v[i] + rest2 * g * g;
+        parameters[i] = decay * parameters[i] - rate * m[i] / (std::sqrt(v[i] * correction) + eps);
+    }
+};
+template <class T>
+struct SquareOf {
+    const T* x;
+    MIA_HOST_DEVICE double operator()(std::ptrdiff_t i) const { return double(x[i]) * double(x[i]); }
+};
+template <class T>
+struct ScaleBy {
+    T factor;
+    T* x;
+    MIA_HOST_DEVICE void operator()(std::ptrdiff_t i) const { x[i] *= factor; }
+};
+template <class T>
+struct AverageWith {
+    T keep, add;
+    const T* x;
+    T* average;
+    MIA_HOST_DEVICE void operator()(std::ptrdiff_t i) const { average[i] = keep * average[i] + add * x[i]; }
+};
+
+}  // namespace detail
+
 /// Adam (Kingma and Ba 2015) over one flat buffer of parameters:
 ///   m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2,
 ///   p -= learning_rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
-/// m and v are part of what a training run must save to go on later.
-template <class T>
+/// m and v are part of what a training run must save to go on later. All buffers lie in B's memory.
+template <class T, class B = BasicCpu<T>>
 class Adam {
 public:
-    explicit Adam(std::ptrdiff_t parameters, AdamConfig config = {})
+    explicit Adam(std::ptrdiff_t parameters, AdamConfig config = {}) requires(B::memory_is_host)
         : config_(config), first_(int(parameters)), second_(int(parameters)) {
         std::fill(first_.data(), first_.data() + parameters, T(0));
         std::fill(second_.data(), second_.data() + parameters, T(0));
     }
+    Adam(B& backend, std::ptrdiff_t parameters, AdamConfig config = {}) : config_(config) {
+        for (auto* moment : {&first_, &second_}) {
+            moment->resize(backend, parameters);
+            fill_zero(backend, moment->view());
+        }
+    }
 
     /// Changes the parameters; prepare() the model afterwards.
-    void step(BasicCpu<T>& cpu, View<T, 1> parameters, View<const T, 1> gradients, double learning_rate) {
-        step(cpu, parameters, gradients, learning_rate, {{0, parameters.size()}});
+    void step(B& backend, View<T, 1> parameters, View<const T, 1> gradients, double learning_rate) {
+        step(backend, parameters, gradients, learning_rate, {{0, parameters.size()}});
     }
     /// Changes those in the ranges only.
-    void step(BasicCpu<T>& cpu, View<T, 1> parameters, View<const T, 1> gradients, double learning_rate,
+    void step(B& backend, View<T, 1> parameters, View<const T, 1> gradients, double learning_rate,
               const std::vector<ParameterRange>& ranges) {
         require(parameters.size() == first_.size() && gradients.size() == first_.size(), "Adam: made for ",
                 first_.size(), " parameters, given ", parameters.size(), " and ", gradients.size(), " gradients");
         ++steps_;
-        const T b1 = T(config_.beta1), b2 = T(config_.beta2), eps = T(config_.eps);
-        const T rest1 = T(1 - config_.beta1), rest2 = T(1 - config_.beta2);
-        const T rate = T(learning_rate / (1 - std::pow(config_.beta1, double(steps_))));
-        const T correction = T(1 / (1 - std::pow(config_.beta2, double(steps_))));
-        const T decay = T(1 - learning_rate * config_.weight_decay);
-        T *m = first_.data(), *v = second_.data();
-        for (const ParameterRange& range : ranges)
-            cpu.parallel_for(range.end - range.begin, 1 << 14, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-                for (std::ptrdiff_t i = range.begin + begin; i < range.begin + end; ++i) {
-                    const T g = gradients[i];
-                    m[i] = b1 * m[i] + rest1 * g;
-                    v[i] = b2 * v[i] + rest2 * g * g;
-                    parameters[i] = decay * parameters[i] - rate * m[i] / (std::sqrt(v[i] * correction) + eps);
-                }
-            });
+        detail::AdamUpdate<T> update{.b1 = T(config_.beta1),
+                                     .b2 = T(config_.beta2),
+                                     .rest1 = T(1 - config_.beta1),
+                                     .rest2 = T(1 - config_.beta2),
+                                     .rate = T(learning_rate / (1 - std::pow(config_.beta1, double(steps_)))),
+                                     .correction = T(1 / (1 - std::pow(config_.beta2, double(steps_)))),
+                                     .eps = T(config_.eps),
+                                     .decay = T(1 - learning_rate * config_.weight_decay),
+                                     .gradients = gradients.data,
+                                     .m = first_.data(),
+                                     .v = second_.data(),
+                                     .parameters = parameters.data,
+                                     .begin = 0};
+        for (const ParameterRange& range : ranges) {
+            update.begin = range.begin;
+            each_element(backend, "adam", range.end - range.begin, update);
+        }
     }
 
     const AdamConfig& config() const { return config_; }
@@ -69,61 +116,54 @@ public:
 
 private:
     AdamConfig config_;
-    Tensor<T, 1> first_, second_;
+    Tensor<T, 1, B> first_, second_;
     std::int64_t steps_ = 0;
 };
 
-/// The Euclidean norm, summed in double in pieces of a fixed size.
-template <class T>
-double norm(BasicCpu<T>& cpu, View<const T, 1> x) {
-    constexpr std::ptrdiff_t piece = 1 << 14;
-    const auto scope = cpu.scope();
-    const auto parts = cpu.template scratch<double>(int((x.size() + piece - 1) / piece));
-    cpu.parallel_for(x.size(), piece, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        double sum = 0;
-        for (std::ptrdiff_t i = begin; i < end; ++i) sum += double(x[i]) * double(x[i]);
-        parts[begin / piece] = sum;
-    });
-    double sum = 0;
-    for (std::ptrdiff_t i = 0; i < parts.extent(0); ++i) sum += parts[i];
-    return std::sqrt(sum);
+/// The Euclidean norm, summed in double in pieces of a fixed size. Waits for the backend.
+template <class B>
+double norm(B& backend, In<typename B::Scalar, 1> x) {
+    return std::sqrt(sum_over(backend, "norm", x.size(), detail::SquareOf<typename B::Scalar>{x.data}));
 }
 
 /// Scales gradients whose norm exceeds `largest` down to it; returns the norm before. (A norm that is not finite is
 /// returned and nothing is scaled: skip such a step.)
-template <class T>
-double clip_norm(BasicCpu<T>& cpu, View<T, 1> gradients, double largest) {
+template <class B>
+double clip_norm(B& backend, Out<typename B::Scalar, 1> gradients, double largest) {
+    using T = typename B::Scalar;
     require(largest > 0, "clip_norm: a largest norm of ", largest, " was given; it must be positive");
-    const double length = norm<T>(cpu, gradients);
+    const double length = norm(backend, gradients);
     if (!(length > largest) || !std::isfinite(length)) return length;
-    const T factor = T(largest / length);
-    cpu.parallel_for(gradients.size(), 1 << 14, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        for (std::ptrdiff_t i = begin; i < end; ++i) gradients[i] *= factor;
-    });
+    each_element(backend, "clip_norm", gradients.size(), detail::ScaleBy<T>{T(largest / length), gradients.data});
     return length;
 }
 
 /// The exponential moving average of the parameters: average = decay * average + (1 - decay) * parameters.
-template <class T>
+template <class T, class B = BasicCpu<T>>
 class MovingAverage {
 public:
-    explicit MovingAverage(View<const T, 1> parameters, double decay = 0.999)
-        : decay_(decay), average_(parameters.extent(0)) {
-        require(decay >= 0 && decay < 1, "MovingAverage: a decay of ", decay, " was given; it must lie in [0, 1)");
+    explicit MovingAverage(View<const T, 1> parameters, double decay = 0.999) requires(B::memory_is_host)
+        : decay_(checked(decay)), average_(parameters.extent(0)) {
         std::copy(parameters.data, parameters.data + parameters.size(), average_.data());
     }
-    void update(BasicCpu<T>& cpu, View<const T, 1> parameters) {
-        const T keep = T(decay_), add = T(1 - decay_);
-        T* average = average_.data();
-        cpu.parallel_for(average_.size(), 1 << 14, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-            for (std::ptrdiff_t i = begin; i < end; ++i) average[i] = keep * average[i] + add * parameters[i];
-        });
+    MovingAverage(B& backend, View<const T, 1> parameters, double decay = 0.999) : decay_(checked(decay)) {
+        average_.resize(backend, parameters.extent(0));
+        copy(backend, parameters.reshape(1, parameters.extent(0)), this->parameters().reshape(1, parameters.extent(0)));
+    }
+    void update(B& backend, View<const T, 1> parameters) {
+        each_element(backend, "moving_average", average_.size(),
+                     detail::AverageWith<T>{T(decay_), T(1 - decay_), parameters.data, average_.data()});
     }
     View<T, 1> parameters() { return average_; }
 
 private:
+    static double checked(double decay) {
+        require(decay >= 0 && decay < 1, "MovingAverage: a decay of ", decay, " was given; it must lie in [0, 1)");
+        return decay;
+    }
+
     double decay_;
-    Tensor<T, 1> average_;
+    Tensor<T, 1, B> average_;
 };
 
 /// One period of a cosine from `learning_rate` down to `least`, after a linear warm-up from 0.

@@ -11,7 +11,9 @@ template <class T>
 struct Gradient {
     T* data = nullptr;
     bool is_fresh = false;
-    explicit operator bool() const { return data != nullptr; }
+    MIA_HOST_DEVICE explicit operator bool() const { return data != nullptr; }
+    /// One number of it.
+    MIA_HOST_DEVICE void add(std::ptrdiff_t i, T g) const { data[i] = is_fresh ? g : data[i] + g; }
 };
 
 }  // namespace mia

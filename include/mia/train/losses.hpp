@@ -3,6 +3,7 @@
 #include <concepts>
 
 #include "mia/ops/flow_warp/flow_warp.hpp"
+#include "mia/train/each_element.hpp"
 #include "mia/train/tape.hpp"
 
 namespace mia {
@@ -14,22 +15,6 @@ inline constexpr double photometric_eps = 1e-3;  ///< of values in [0, 1]
 
 namespace detail {
 
-/// Sum over i of value(i), in pieces of a fixed size, in double.
-template <class T, class F>
-double sum_over(BasicCpu<T>& cpu, std::ptrdiff_t size, F value) {
-    constexpr std::ptrdiff_t piece = 1 << 14;
-    const auto scope = cpu.scope();
-    const auto parts = cpu.template scratch<double>(int(simd::ceil_div(size, piece)));
-    cpu.parallel_for(size, piece, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        double sum = 0;
-        for (std::ptrdiff_t i = begin; i < end; ++i) sum += value(i);
-        parts[begin / piece] = sum;
-    });
-    double sum = 0;
-    for (std::ptrdiff_t i = 0; i < parts.extent(0); ++i) sum += parts[i];
-    return sum;
-}
-
 /// Error unless a loss can send its gradient into output.
 template <class B, class U, class V, int Rank>
 void check_loss(const Tape<B>& tape, View<U, Rank> output, View<V, Rank> target) {
@@ -40,9 +25,49 @@ void check_loss(const Tape<B>& tape, View<U, Rank> output, View<V, Rank> target)
         "loss: the output does not lie in the tape's memory and would get no gradient; take it from tape.scratch()");
 }
 
-/// A loss that is the mean over all elements of value(output - target); slope is its derivative.
-template <class B, class U, class V, int Rank, class Value, class Slope>
-double mean_loss(Tape<B>& tape, View<U, Rank> output, View<V, Rank> target, double weight, Value value, Slope slope) {
+// Losses of one element's difference d, and their derivatives.
+
+struct CharbonnierCurve {
+    double square;  ///< of eps
+    MIA_HOST_DEVICE double value(double d) const { return std::sqrt(d * d + square); }
+    template <class T>
+    MIA_HOST_DEVICE T slope(T d) const {
+        return d / std::sqrt(d * d + T(square));
+    }
+};
+struct AbsoluteCurve {
+    MIA_HOST_DEVICE double value(double d) const { return std::abs(d); }
+    template <class T>
+    MIA_HOST_DEVICE T slope(T d) const {
+        return T(d > 0) - T(d < 0);
+    }
+};
+struct SquareCurve {
+    MIA_HOST_DEVICE double value(double d) const { return d * d; }
+    template <class T>
+    MIA_HOST_DEVICE T slope(T d) const {
+        return 2 * d;
+    }
+};
+
+template <class T, class Curve>
+struct ValueOfDifference {
+    Curve curve;
+    const T *a, *b;
+    MIA_HOST_DEVICE double operator()(std::ptrdiff_t i) const { return curve.value(double(a[i]) - double(b[i])); }
+};
+template <class T, class Curve>
+struct AddSlopeOfDifference {
+    Curve curve;
+    T weight;
+    const T *a, *b;
+    T* d;
+    MIA_HOST_DEVICE void operator()(std::ptrdiff_t i) const { d[i] += weight * curve.slope(T(a[i] - b[i])); }
+};
+
+/// A loss that is the mean over all elements of curve.value(output - target).
+template <class B, class U, class V, int Rank, class Curve>
+double mean_loss(Tape<B>& tape, View<U, Rank> output, View<V, Rank> target, double weight, Curve curve) {
     using T = typename B::Scalar;
     static_assert(std::same_as<std::remove_const_t<U>, T> && std::same_as<std::remove_const_t<V>, T>);
     check_loss(tape, output, target);
@@ -50,15 +75,65 @@ double mean_loss(Tape<B>& tape, View<U, Rank> output, View<V, Rank> target, doub
     const T *a = output.data, *b = target.data;
     tape.reads(output);
     tape.push_always([=](Tape<B>& t) {
-        const auto d = t.gradient(output);
-        t.backend().parallel_for(size, 1 << 14, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-            for (std::ptrdiff_t i = begin; i < end; ++i) d.data[i] += T(weight / double(size)) * slope(T(a[i] - b[i]));
-        });
+        each_element(t.backend(), "loss", size,
+                     AddSlopeOfDifference<T, Curve>{curve, T(weight / double(size)), a, b, t.gradient(output).data});
     });
-    const double sum =
-        sum_over(tape.backend(), size, [=](std::ptrdiff_t i) { return value(double(a[i]) - double(b[i])); });
-    return weight * sum / double(size);
+    return weight * sum_over(tape.backend(), "loss", size, ValueOfDifference<T, Curve>{curve, a, b}) / double(size);
 }
+
+/// Of the pixels (H, W) of a flow's loss.
+struct FlowError {
+    const float *flow, *target;
+    double square;  ///< of eps
+    MIA_HOST_DEVICE double operator()(std::ptrdiff_t p) const {
+        const double u = double(flow[2 * p]) - double(target[2 * p]);
+        const double v = double(flow[2 * p + 1]) - double(target[2 * p + 1]);
+        return std::sqrt(u * u + v * v + square);
+    }
+};
+struct AddFlowErrorSlope {
+    FlowError error;
+    double weight;
+    float* d;
+    MIA_HOST_DEVICE void operator()(std::ptrdiff_t p) const {
+        const double slope = weight / error(p);
+        for (std::ptrdiff_t i = 2 * p; i < 2 * p + 2; ++i)
+            d[i] += float(slope * (double(error.flow[i]) - double(error.target[i])));
+    }
+};
+
+/// Whether a pixel's flow leads to a place inside the frame, as a number.
+struct StaysInside {
+    View<const float, 3> flow;
+    MIA_HOST_DEVICE double operator()(std::ptrdiff_t p) const {
+        const int H = flow.extent(0), W = flow.extent(1);
+        const float x = float(p % W) + flow.data[2 * p], y = float(p / W) + flow.data[2 * p + 1];
+        return x >= 0 && x <= float(W - 1) && y >= 0 && y <= float(H - 1) ? 1 : 0;
+    }
+};
+template <class T>
+struct PhotometricError {
+    CharbonnierCurve curve;
+    StaysInside stays;
+    const T *warped, *ref;
+    int C;
+    MIA_HOST_DEVICE double operator()(std::ptrdiff_t p) const {
+        double sum = 0;
+        for (std::ptrdiff_t i = p * C; i < (p + 1) * C; ++i) sum += curve.value(double(warped[i]) - double(ref[i]));
+        return stays(p) > 0 ? sum : 0;
+    }
+};
+template <class T>
+struct AddPhotometricSlope {
+    PhotometricError<T> error;
+    T weight;
+    T* d;
+    MIA_HOST_DEVICE void operator()(std::ptrdiff_t p) const {
+        const int C = error.stays(p) > 0 ? error.C : 0;
+        for (std::ptrdiff_t i = p * error.C; i < p * error.C + C; ++i)
+            d[i] += weight * error.curve.slope(T(error.warped[i] - error.ref[i]));
+    }
+};
 
 }  // namespace detail
 
@@ -69,27 +144,19 @@ double mean_loss(Tape<B>& tape, View<U, Rank> output, View<V, Rank> target, doub
 template <class B, class U, class V, int Rank>
 double charbonnier_loss(Tape<B>& tape, View<U, Rank> output, View<V, Rank> target, double weight = 1,
                         double eps = charbonnier_eps) {
-    using T = typename B::Scalar;
-    const double square = eps * eps;
-    return detail::mean_loss(
-        tape, output, target, weight, [=](double d) { return std::sqrt(d * d + square); },
-        [=](T d) { return d / std::sqrt(d * d + T(square)); });
+    return detail::mean_loss(tape, output, target, weight, detail::CharbonnierCurve{eps * eps});
 }
 
 /// weight * mean of |d|; the slope at 0 is 0.
 template <class B, class U, class V, int Rank>
 double l1_loss(Tape<B>& tape, View<U, Rank> output, View<V, Rank> target, double weight = 1) {
-    using T = typename B::Scalar;
-    return detail::mean_loss(
-        tape, output, target, weight, [](double d) { return std::abs(d); }, [](T d) { return T(d > 0) - T(d < 0); });
+    return detail::mean_loss(tape, output, target, weight, detail::AbsoluteCurve{});
 }
 
 /// weight * mean of d^2.
 template <class B, class U, class V, int Rank>
 double mse_loss(Tape<B>& tape, View<U, Rank> output, View<V, Rank> target, double weight = 1) {
-    using T = typename B::Scalar;
-    return detail::mean_loss(
-        tape, output, target, weight, [](double d) { return d * d; }, [](T d) { return 2 * d; });
+    return detail::mean_loss(tape, output, target, weight, detail::SquareCurve{});
 }
 
 /// weight * mean over pixels of sqrt(du^2 + dv^2 + eps^2), (du, dv) = flow - target: the end-point error, on which the
@@ -100,24 +167,13 @@ double end_point_error(Tape<B>& tape, View<const float, 3> flow, View<const floa
                        double eps = end_point_eps) {
     detail::check_loss(tape, flow, target);
     const std::ptrdiff_t pixels = flow.size() / 2;
-    const double square = eps * eps;
-    const auto length = [=](std::ptrdiff_t p) {
-        const double u = double(flow.data[2 * p]) - double(target.data[2 * p]);
-        const double v = double(flow.data[2 * p + 1]) - double(target.data[2 * p + 1]);
-        return std::sqrt(u * u + v * v + square);
-    };
+    const detail::FlowError error{flow.data, target.data, eps * eps};
     tape.reads(flow);
     tape.push_always([=](Tape<B>& t) {
-        float* d = t.gradient(flow).data;
-        t.backend().parallel_for(pixels, 1 << 13, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-            for (std::ptrdiff_t p = begin; p < end; ++p) {
-                const double slope = weight / double(pixels) / length(p);
-                for (std::ptrdiff_t i = 2 * p; i < 2 * p + 2; ++i)
-                    d[i] += float(slope * (double(flow.data[i]) - double(target.data[i])));
-            }
-        });
+        each_element(t.backend(), "end_point_error", pixels,
+                     detail::AddFlowErrorSlope{error, weight / double(pixels), t.gradient(flow).data});
     });
-    return weight * detail::sum_over(tape.backend(), pixels, length) / double(pixels);
+    return weight * sum_over(tape.backend(), "end_point_error", pixels, error) / double(pixels);
 }
 
 /// weight * mean of sqrt(d^2 + eps^2), d = flow_warp(supp, flow) - ref, over the channels of the pixels that `flow`
@@ -135,34 +191,17 @@ double photometric_loss(Tape<B>& tape, In<typename B::Scalar, 3> ref, In<typenam
     require(tape.has_gradient(flow),
             "photometric_loss: the flow does not lie in the tape's memory and would get no gradient; take it from "
             "tape.scratch<float>()");
-    const double square = eps * eps;
-    const auto stays = [=](std::ptrdiff_t p) {
-        const float x = float(p % W) + flow.data[2 * p], y = float(p / W) + flow.data[2 * p + 1];
-        return x >= 0 && x <= float(W - 1) && y >= 0 && y <= float(H - 1);
-    };
     const std::ptrdiff_t pixels = std::ptrdiff_t(H) * W;
-    const double count = detail::sum_over(tape.backend(), pixels, [=](std::ptrdiff_t p) { return double(stays(p)); });
+    const detail::PhotometricError<T> error{{eps * eps}, {flow}, warped.data, ref.data, C};
+    const double count = sum_over(tape.backend(), "photometric_loss", pixels, error.stays);
     if (count == 0) return 0;
     const double share = weight / (count * C);
     tape.reads(warped);
     tape.push_always([=](Tape<B>& t) {
-        T* d = t.gradient(warped).data;
-        t.backend().parallel_for(pixels, 1 << 12, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-            for (std::ptrdiff_t p = begin; p < end; ++p)
-                for (std::ptrdiff_t i = p * C; i < (stays(p) ? (p + 1) * C : p * C); ++i) {
-                    const T difference = warped.data[i] - ref.data[i];
-                    d[i] += T(share) * difference / std::sqrt(difference * difference + T(square));
-                }
-        });
+        each_element(t.backend(), "photometric_loss", pixels,
+                     detail::AddPhotometricSlope<T>{error, T(share), t.gradient(warped).data});
     });
-    return share * detail::sum_over(tape.backend(), pixels, [=](std::ptrdiff_t p) {
-               double sum = 0;
-               for (std::ptrdiff_t i = p * C; i < (stays(p) ? (p + 1) * C : p * C); ++i) {
-                   const double difference = double(warped.data[i]) - double(ref.data[i]);
-                   sum += std::sqrt(difference * difference + square);
-               }
-               return sum;
-           });
+    return share * sum_over(tape.backend(), "photometric_loss", pixels, error);
 }
 
 /// weight * mean over the masked blocks of this step of the share of tokens that they keep, which teaches the masks to

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "mia/core/arena.hpp"
-#include "mia/core/backend.hpp"
+#include "mia/core/transfer.hpp"
 #include "mia/nn/probe.hpp"
 #include "mia/train/gradient.hpp"
 #include "mia/train/twin_arena.hpp"
@@ -59,7 +59,9 @@ public:
         : backend_(backend),
           config_(config),
           parameters_(parameters),
-          values_(config.fill),
+          values_(config.fill, backend.memory()),
+          other_(ScratchFill::nothing, backend.memory()),
+          states_(ScratchFill::nothing, backend.memory()),
           uniform_(uniform ? std::move(uniform) : seeded_uniform(1)) {
         backend.reserve(gradients_, std::size_t(parameters.size()));
         zero_gradients();
@@ -111,13 +113,14 @@ public:
         is_recording_ = true;  // the last step may have ended in an Error
         is_replaying_ = false;
     }
-    /// A copy of an input whose gradient is wanted.
+    /// A copy of an input, which lies in host memory, whose gradient is wanted. Waits for the backend.
     template <class U, int Rank>
     View<std::remove_const_t<U>, Rank> variable(View<U, Rank> input) {
         View<std::remove_const_t<U>, Rank> copied;
         std::copy(input.extents, input.extents + Rank, copied.extents);
         copied.data = scratch<std::remove_const_t<U>>(int(input.size())).data;
-        std::copy(input.data, input.data + input.size(), copied.data);
+        upload(backend_, input, copied);
+        synchronize(backend_);
         return copied;
     }
     /// Plays the vjps in reverse. Gradients of parameters are added to what is there.
@@ -146,6 +149,14 @@ public:
 
     // For ops.
 
+    /// How many of `capacity` rows an op computes. A number in device memory is not asked for: it is that of all rows,
+    /// for on a tape no token is left out (vjp/windows.hpp).
+    static int computed(RowCount rows, int capacity) {
+        if constexpr (memory_is_host)
+            return rows.value ? *rows.value * rows.times : capacity;
+        else
+            return capacity;
+    }
     /// Adds the vjp of an op that has written y: f(dy) is called if y got a gradient. f holds views and numbers only.
     template <class U, int Rank, class F>
     void push(View<U, Rank> y, F f) {
@@ -241,7 +252,7 @@ public:
         if (!config_.checkpoint || !is_recording_ || is_replaying_) return f(state, probe);
         const State before = state;
         const std::size_t first_draw = draws_.size();
-        const Memory memory = position();
+        const Position memory = position();
         is_recording_ = false;
         f(state, probe);
         is_recording_ = true;
@@ -262,15 +273,17 @@ private:
     struct Bytes {
         const std::byte *begin, *end;
     };
-    struct Memory {
-        TwinArena::Position values;
-        Arena::Position other, states;
+    using Values = BasicTwinArena<decltype(std::declval<B&>().memory())>;
+    using Others = BasicArena<decltype(std::declval<B&>().memory())>;
+    struct Position {
+        typename Values::Position values;
+        typename Others::Position other, states;
         std::size_t masks;
     };
 
-    Memory position() const { return {values_.position(), other_.position(), states_.position(), kept_.size()}; }
+    Position position() const { return {values_.position(), other_.position(), states_.position(), kept_.size()}; }
     /// Gives back scratch; State lives on, but for that of a replay.
-    void release(const Memory& to) {
+    void release(const Position& to) {
         values_.release(to.values);
         other_.release(to.other);
         kept_.resize(to.masks);
@@ -285,7 +298,7 @@ private:
     }
     template <class F>
     void replay(std::size_t first_draw, F f) {
-        const Memory memory = position();
+        const Position memory = position();
         const Arena::Position closures = closures_.position();
         const std::size_t first = records_.size();
         is_replaying_ = true;
@@ -336,8 +349,9 @@ private:
     TapeConfig config_;
     View<Scalar, 1> parameters_;
     typename B::template Buffer<Scalar> gradients_;
-    TwinArena values_;
-    Arena other_, states_, closures_;
+    Values values_;
+    Others other_, states_;
+    Arena closures_;  // of the host
     std::vector<Record> records_;
     std::vector<Bytes> reads_;
     Uniform uniform_;

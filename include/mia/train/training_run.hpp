@@ -136,8 +136,8 @@ public:
         TrainingStep done{.iteration = iteration_ + 1, .learning_rate = schedule().at(iteration_ + 1)};
         done.loss = play_batch(play);
         const View<float, 1> gradients = gradients_;
-        done.gradient_norm = config_.largest_gradient > 0 ? clip_norm(cpu_, gradients, config_.largest_gradient)
-                                                          : norm<float>(cpu_, gradients);
+        done.gradient_norm =
+            config_.largest_gradient > 0 ? clip_norm(cpu_, gradients, config_.largest_gradient) : norm(cpu_, gradients);
         if (!std::isfinite(done.loss) || !std::isfinite(done.gradient_norm)) fail(done);
         optimizer_.step(cpu_, model_.flat(), gradients, done.learning_rate);
         average_.update(cpu_, model_.flat());
@@ -237,8 +237,8 @@ private:
             for (int i = 0; i < count; ++i) {
                 Lane& lane = lanes_[std::size_t(i)];
                 loss += lane.loss;
-                detail::add_gradient(cpu_, lane.tape.parameter_gradients().data, gradients_.size(),
-                                     {gradients_.data(), first + i == 0});
+                add_gradient(cpu_, lane.tape.parameter_gradients().data, gradients_.size(),
+                             {gradients_.data(), first + i == 0});
             }
         }
         return loss;

@@ -100,7 +100,9 @@ TEST(MaskVjp, GoldenGumbel) {
         for (int n = 0; n < 64; ++n) logit[std::size_t(grid.pixel(w, n))] = x.data[std::size_t(w * 64 + n)];
     std::vector<float> soft(6 * 64), hard, slope;
     Cpu cpu;
-    soften_mask<float>(cpu, grid, {logit.data(), {6 * 64}}, 0, {noise.data(), {2, 6, 64}}, {soft.data(), {6, 64}});
+    const float bias = 0;
+    each_in_rows(cpu, "", 6, 64,
+                 detail::SoftenMask<float>{grid, logit.data(), &bias, {noise.data(), {2, 6, 64}}, soft.data()});
     const auto upstream = golden("gumbel.grad_y");
     for (std::size_t i = 0; i < soft.size(); ++i) {
         hard.push_back(soft[i] >= 0.5f);

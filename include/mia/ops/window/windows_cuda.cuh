@@ -76,6 +76,20 @@ __global__ void __launch_bounds__(32 * WarpsPerBlock)
     }
 }
 
+/// to[i] = from[0] + ... + from[i - 1].
+template <class T>
+void exclusive_sum(BasicCuda<T>& cuda, const char* op, const unsigned long long* from, unsigned long long* to,
+                   int count) {
+    const auto scope = cuda.scope();
+    const auto sum = [&](void* storage, std::size_t& bytes) {
+        require_success(cub::DeviceScan::ExclusiveSum(storage, bytes, from, to, count, cuda.stream()), op,
+                        ": sum over ", count, " numbers");
+    };
+    std::size_t bytes = 0;
+    sum(nullptr, bytes);  // how much memory it works in
+    sum(cuda.template scratch<std::byte>(bytes).data, bytes);
+}
+
 template <class T>
 struct GatherRows {
     const T* x;
@@ -127,13 +141,7 @@ void select_rows(BasicCuda<T>& cuda, const WindowGrid& grid, int frames, View<co
     const WindowTokens tokens{grid, frames, keep.data};
     const LaunchShape shape{.grid = unsigned(ceil_div(count, warps)), .block = {32, warps}};
     launch(cuda, "select_rows", shape, count_active_kernel<warps>, tokens, counts.data);
-    const auto sum = [&](void* storage, std::size_t& bytes) {
-        require_success(cub::DeviceScan::ExclusiveSum(storage, bytes, counts.data, before.data, count, cuda.stream()),
-                        "select_rows: sum over ", count, " windows");
-    };
-    std::size_t bytes = 0;
-    sum(nullptr, bytes);  // how much memory it works in
-    sum(cuda.template scratch<std::byte>(bytes).data, bytes);
+    exclusive_sum(cuda, "select_rows", counts.data, before.data, count);
     launch(cuda, "select_rows", shape, list_active_kernel<warps>, tokens, before.data, rows);
 }
 

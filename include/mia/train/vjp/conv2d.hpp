@@ -119,7 +119,7 @@ void conv2d(Tape<B>& tape, In<typename B::Scalar, 3> x, const PackedConv2d<Tape<
     tape.push(y, [=, &tape](View<const T, 3> dy) {
         B& backend = tape.backend();
         const auto scope = backend.scope();
-        detail::add_gradient(backend, dy.data, dy.size(), tape.whole_gradient(residual));
+        add_gradient(backend, dy.data, dy.size(), tape.whole_gradient(residual));
         In<T, 3> before = dy;
         before.data = detail::before_activation<T>(backend, rows_of(result), activation, rows_of(dy)).data;
         conv2d_weight_gradient<T>(backend, before, x, packed->forward.kernel_size, tape.gradient(packed->weight),

@@ -63,13 +63,36 @@ inline bool is_seen_in_result(Activation activation, bool has_residual) {
 }
 /// The gradient before the activation of an op's epilogue: dy itself or scratch of the backend. y: what was activated,
 /// or the result if it is seen there.
-template <class T>
-In<T, 2> before_activation(BasicCpu<T>& cpu, In<T, 2> y, Activation activation, In<T, 2> dy) {
+template <class T, class B>
+In<T, 2> before_activation(B& backend, In<T, 2> y, Activation activation, In<T, 2> dy) {
     if (activation == Activation::none) return dy;
-    const auto before = cpu.scratch(dy.extent(0), dy.extent(1));
-    activate_gradient<T>(cpu, y, activation, dy, {before.data, true});
+    const auto before = backend.scratch(dy.extent(0), dy.extent(1));
+    activate_gradient<T>(backend, y, activation, dy, {before.data, true});
     return before;
 }
+
+/// d x (+)= d y / std.
+template <class T>
+struct AddNormalized {
+    const T *dy, *std;
+    int C;
+    Gradient<T> d;
+    MIA_HOST_DEVICE void operator()(std::ptrdiff_t i) const { d.add(i, dy[i] / std[i % C]); }
+};
+/// d x += the channels of d y from `first` on.
+template <class T>
+struct AddChannels {
+    View<const T, 2> dy;
+    int first, width;
+    T* d;
+    MIA_HOST_DEVICE void operator()(std::ptrdiff_t i) const { d[i] += dy(i / width, first + i % width); }
+};
+template <class U, class V>
+struct AddConverted {
+    const V* dy;
+    U* d;
+    MIA_HOST_DEVICE void operator()(std::ptrdiff_t i) const { d[i] += U(dy[i]); }
+};
 }  // namespace detail
 
 template <class B>
@@ -77,8 +100,7 @@ void add(Tape<B>& tape, In<typename B::Scalar, 2> a, In<typename B::Scalar, 2> b
     using T = typename B::Scalar;
     add(tape.backend(), a, b, y);
     tape.push(y, [=, &tape](View<const T, 2> dy) {
-        for (const auto& input : {a, b})
-            detail::add_gradient(tape.backend(), dy.data, dy.size(), tape.whole_gradient(input));
+        for (const auto& input : {a, b}) add_gradient(tape.backend(), dy.data, dy.size(), tape.whole_gradient(input));
     });
 }
 
@@ -87,7 +109,7 @@ void copy(Tape<B>& tape, In<typename B::Scalar, 2> x, Out<typename B::Scalar, 2>
     using T = typename B::Scalar;
     copy(tape.backend(), x, y);
     tape.push(y, [=, &tape](View<const T, 2> dy) {
-        detail::add_gradient(tape.backend(), dy.data, dy.size(), tape.whole_gradient(x));
+        add_gradient(tape.backend(), dy.data, dy.size(), tape.whole_gradient(x));
     });
 }
 
@@ -114,24 +136,20 @@ void normalize_channels(Tape<B>& tape, In<typename B::Scalar, 2> x, In<typename 
                         In<typename B::Scalar, 1> std, Out<typename B::Scalar, 2> y) {
     using T = typename B::Scalar;
     normalize_channels(tape.backend(), x, mean, std, y);
-    const auto add_scaled = [=](const T* dy, Gradient<T> d_x) {
-        const int C = x.extent(1);
-        for (std::ptrdiff_t p = 0; p < x.extent(0); ++p)
-            for (int c = 0; c < C; ++c) {
-                T& to = d_x.data[p * C + c];
-                to = dy[p * C + c] / std[c] + (d_x.is_fresh ? T(0) : to);
-            }
+    const auto add_scaled = [=](B& backend, const T* dy, Gradient<T> d_x) {
+        each_element(backend, "normalize_channels vjp", x.size(),
+                     detail::AddNormalized<T>{dy, std.data, x.extent(1), d_x});
     };
     if (x.data == y.data) {  // in place: the gradient changes where it lies
         tape.push_always([=](Tape<B>& t) {
             if (!t.is_touched(x)) return;
             const auto d = t.gradient(x);
-            add_scaled(d.data, {d.data, true});
+            add_scaled(t.backend(), d.data, {d.data, true});
         });
         return;
     }
     tape.push(y, [=, &tape](View<const T, 2> dy) {
-        if (const auto d_x = tape.whole_gradient(x)) add_scaled(dy.data, d_x);
+        if (const auto d_x = tape.whole_gradient(x)) add_scaled(tape.backend(), dy.data, d_x);
     });
 }
 
@@ -143,11 +161,10 @@ void concat_channels(Tape<B>& tape, In<typename B::Scalar, 2> a, In<typename B::
     tape.push(y, [=, &tape](View<const T, 2> dy) {
         int first = 0;
         for (const auto& part : {a, b, c}) {
-            const int width = part.extent(1);
             if (const auto d = tape.gradient(part))
-                for (std::ptrdiff_t p = 0; p < part.extent(0); ++p)
-                    for (int i = 0; i < width; ++i) d.data[p * width + i] += dy.data[p * dy.extent(1) + first + i];
-            first += width;
+                each_element(tape.backend(), "concat_channels vjp", part.size(),
+                             detail::AddChannels<T>{dy, first, part.extent(1), d.data});
+            first += part.extent(1);
         }
     });
 }
@@ -157,7 +174,8 @@ void convert(Tape<B>& tape, View<U, 2> x, View<V, 2> y) {
     convert(tape.backend(), x, y);
     tape.push(y, [=, &tape](View<const V, 2> dy) {
         if (const auto d_x = tape.gradient(x))
-            for (std::ptrdiff_t i = 0; i < dy.size(); ++i) d_x.data[i] += std::remove_const_t<U>(dy.data[i]);
+            each_element(tape.backend(), "convert vjp", dy.size(),
+                         detail::AddConverted<std::remove_const_t<U>, V>{dy.data, d_x.data});
     });
 }
 

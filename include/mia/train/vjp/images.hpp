@@ -12,27 +12,86 @@
 
 namespace mia {
 
-/// d_x (H, W, C) += dy, (H', W', C), its rows and columns beyond x's folded onto the last ones.
+namespace detail {
+
+/// d x (H, W, C) += d y (H', W', C), its rows and columns beyond x's folded onto the last ones, or lacking.
 template <class T>
-void pad_replicate_gradient(BasicCpu<T>& cpu, In<T, 3> dy, int H, int W, T* d_x) {
-    const int C = dy.extent(2), to_H = dy.extent(0), to_W = dy.extent(1);
-    cpu.parallel_for(H, 16, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        for (int y = int(begin); y < int(end); ++y)
-            for (int i = y; i < (y == H - 1 ? to_H : y + 1); ++i)
-                for (int j = 0; j < to_W; ++j) {
-                    T* to = d_x + (std::ptrdiff_t(y) * W + std::min(j, W - 1)) * C;
-                    for (int c = 0; c < C; ++c) to[c] += dy.data[(std::ptrdiff_t(i) * to_W + j) * C + c];
-                }
-    });
-}
+struct AddFolded {
+    View<const T, 3> dy;
+    int H, W;
+    T* d;
+    MIA_HOST_DEVICE void operator()(int row, int i) const {
+        const int C = dy.extent(2), to_H = dy.extent(0), to_W = dy.extent(1), column = i / C;
+        if (row >= to_H || column >= to_W) return;
+        const int end_row = row == H - 1 ? to_H : row + 1, end_column = column == W - 1 ? to_W : column + 1;
+        T sum = d[std::ptrdiff_t(row) * W * C + i];
+        for (int y = row; y < end_row; ++y)
+            for (int x = column; x < end_column; ++x) sum += dy(y, x, i % C);
+        d[std::ptrdiff_t(row) * W * C + i] = sum;
+    }
+};
+
+/// The outputs [begin, end) along an axis that may read input `at`; LinearTap tells which do.
+struct LinearReaders {
+    int begin, end;
+    MIA_HOST_DEVICE LinearReaders(int at, int in, int out, Corners corners) {
+        const float step =
+            corners == Corners::aligned ? float(out - 1) / float(in > 1 ? in - 1 : 1) : float(out) / float(in);
+        const float low = float(at - 1) * step - 2, high = float(at + 2) * step + 2;
+        begin = at == 0 || low < 0 ? 0 : int(low);
+        end = at == in - 1 || high > float(out) ? out : int(high);
+    }
+};
+/// d x (H, W, C) += the gradient of resize_bilinear.
+template <class T>
+struct AddResized {
+    View<const T, 3> dy;
+    Corners corners;
+    ChannelFactors factors;
+    int H, W;
+    T* d;
+    MIA_HOST_DEVICE void operator()(int row, int i) const {
+        const int C = dy.extent(2), to_H = dy.extent(0), to_W = dy.extent(1), column = i / C, c = i % C;
+        const LinearReaders rows(row, H, to_H, corners), columns(column, W, to_W, corners);
+        const T factor = T(c == 0 ? factors.first : c == 1 ? factors.second : 1.0f);
+        T sum = d[std::ptrdiff_t(row) * W * C + i];
+        for (int y = rows.begin; y < rows.end; ++y) {
+            const LinearTap ty(y, H, to_H, corners);
+            const T of_row = T(ty.i0 == row ? ty.l0 : 0.0f) + T(ty.i1 == row ? ty.l1 : 0.0f);
+            if (of_row == 0) continue;
+            for (int x = columns.begin; x < columns.end; ++x) {
+                const LinearTap tx(x, W, to_W, corners);
+                const T of_column = T(tx.i0 == column ? tx.l0 : 0.0f) + T(tx.i1 == column ? tx.l1 : 0.0f);
+                if (of_column != 0) sum += of_column * (factor * of_row * dy(y, x, c));
+            }
+        }
+        d[std::ptrdiff_t(row) * W * C + i] = sum;
+    }
+};
+
+/// d x (H, W, C) += d y / k^2 of the window.
+template <class T>
+struct AddPooled {
+    View<const T, 3> dy;
+    int k, W;
+    T* d;
+    MIA_HOST_DEVICE void operator()(int row, int i) const {
+        const int C = dy.extent(2), column = i / C;
+        d[std::ptrdiff_t(row) * W * C + i] += dy(row / k, column / k, i % C) / T(k * k);
+    }
+};
+
+}  // namespace detail
 
 template <class B>
 void pad_replicate(Tape<B>& tape, In<typename B::Scalar, 3> x, Out<typename B::Scalar, 3> y) {
     using T = typename B::Scalar;
     pad_replicate(tape.backend(), x, y);
     tape.push(y, [=, &tape](View<const T, 3> dy) {
+        const int H = x.extent(0), W = x.extent(1);
         if (const auto d_x = tape.gradient(x))
-            pad_replicate_gradient<T>(tape.backend(), dy, x.extent(0), x.extent(1), d_x.data);
+            each_in_rows(tape.backend(), "pad_replicate vjp", H, W * x.extent(2),
+                         detail::AddFolded<T>{dy, H, W, d_x.data});
     });
 }
 
@@ -41,13 +100,10 @@ void crop_image(Tape<B>& tape, In<typename B::Scalar, 3> x, Out<typename B::Scal
     using T = typename B::Scalar;
     crop_image(tape.backend(), x, y);
     tape.push(y, [=, &tape](View<const T, 3> dy) {
-        const auto d_x = tape.gradient(x);
-        if (!d_x) return;
-        const std::ptrdiff_t row = std::ptrdiff_t(dy.extent(1)) * dy.extent(2);
-        for (int i = 0; i < dy.extent(0); ++i) {
-            T* to = d_x.data + std::ptrdiff_t(i) * x.extent(1) * x.extent(2);
-            for (std::ptrdiff_t j = 0; j < row; ++j) to[j] += dy.data[i * row + j];
-        }
+        const int H = x.extent(0), W = x.extent(1);
+        if (const auto d_x = tape.gradient(x))
+            each_in_rows(tape.backend(), "crop_image vjp", H, W * x.extent(2),
+                         detail::AddFolded<T>{dy, H, W, d_x.data});
     });
 }
 
@@ -85,39 +141,12 @@ void pixel_shuffle(Tape<B>& tape, In<typename B::Scalar, 3> x, int factor, Out<t
     tape.push(y, [=, &tape](View<const T, 3> dy) {
         B& backend = tape.backend();
         const auto scope = backend.scope();
-        detail::add_gradient(backend, dy.data, dy.size(), tape.whole_gradient(residual));
+        add_gradient(backend, dy.data, dy.size(), tape.whole_gradient(residual));
         In<T, 3> before = dy;
         before.data = detail::before_activation<T>(backend, rows_of(result), activation, rows_of(dy)).data;
         if (const auto d_x = tape.whole_gradient(x)) pixel_shuffle_gradient<T>(backend, before, factor, d_x);
     });
     if (activation != Activation::none) tape.reads(y);
-}
-
-/// d_x (H, W, C) += the gradient of resize_bilinear; dy: (H', W', C).
-template <class T>
-void resize_bilinear_gradient(BasicCpu<T>& cpu, In<T, 3> dy, Corners corners, ChannelFactors factors, int H, int W,
-                              T* d_x) {
-    const int C = dy.extent(2), to_H = dy.extent(0), to_W = dy.extent(1);
-    const auto scope = cpu.scope();
-    const auto columns = cpu.template scratch<detail::LinearTap>(to_W);
-    for (int j = 0; j < to_W; ++j) columns[j] = detail::LinearTap(j, W, to_W, corners);
-    detail::scatter_by_rows(cpu, H, [&](int begin, int end) {
-        for (int i = 0; i < to_H; ++i) {
-            const detail::LinearTap ty(i, H, to_H, corners);
-            for (const auto& [row, share] : {std::pair(ty.i0, ty.l0), std::pair(ty.i1, ty.l1)}) {
-                if (row < begin || row >= end) continue;
-                const T* g = dy.data + std::ptrdiff_t(i) * to_W * C;
-                T* to = d_x + std::ptrdiff_t(row) * W * C;
-                for (int j = 0; j < to_W; ++j, g += C)
-                    for (int c = 0; c < C; ++c) {
-                        const T factor = T(c == 0 ? factors.first : c == 1 ? factors.second : 1.0f);
-                        const T value = factor * T(share) * g[c];
-                        to[columns[j].i0 * C + c] += T(columns[j].l0) * value;
-                        to[columns[j].i1 * C + c] += T(columns[j].l1) * value;
-                    }
-            }
-        }
-    });
 }
 
 template <class B>
@@ -126,8 +155,10 @@ void resize_bilinear(Tape<B>& tape, In<typename B::Scalar, 3> x, Corners corners
     using T = typename B::Scalar;
     resize_bilinear(tape.backend(), x, corners, y, factors);
     tape.push(y, [=, &tape](View<const T, 3> dy) {
+        const int H = x.extent(0), W = x.extent(1);
         if (const auto d_x = tape.gradient(x))
-            resize_bilinear_gradient<T>(tape.backend(), dy, corners, factors, x.extent(0), x.extent(1), d_x.data);
+            each_in_rows(tape.backend(), "resize_bilinear vjp", H, W * x.extent(2),
+                         detail::AddResized<T>{dy, corners, factors, H, W, d_x.data});
     });
 }
 
@@ -136,14 +167,10 @@ void avg_pool2d(Tape<B>& tape, In<typename B::Scalar, 3> x, int kernel_size, Out
     using T = typename B::Scalar;
     avg_pool2d(tape.backend(), x, kernel_size, y);
     tape.push(y, [=, &tape](View<const T, 3> dy) {
-        const auto d_x = tape.gradient(x);
-        if (!d_x) return;
-        const int k = kernel_size, W = x.extent(1), C = x.extent(2);
-        tape.backend().parallel_for(dy.extent(0), 8, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-            for (std::ptrdiff_t i = begin * k; i < end * k; ++i)
-                for (int j = 0; j < dy.extent(1) * k; ++j)
-                    for (int c = 0; c < C; ++c) d_x.data[(i * W + j) * C + c] += dy(int(i / k), j / k, c) / T(k * k);
-        });
+        const int k = kernel_size;
+        if (const auto d_x = tape.gradient(x))
+            each_in_rows(tape.backend(), "avg_pool2d vjp", dy.extent(0) * k, dy.extent(1) * k * dy.extent(2),
+                         detail::AddPooled<T>{dy, k, x.extent(1), d_x.data});
     });
 }
 

@@ -1,6 +1,4 @@
 #pragma once
-#include <utility>
-
 #include "mia/ops/layer_norm/layer_norm.hpp"
 #include "mia/train/vjp/products.hpp"
 
@@ -11,21 +9,47 @@ namespace mia {
 
 namespace detail {
 
-/// One vector of the sums of the vectors' lanes, v[i]'s in lane i: halves of two vectors are added at a time.
+/// Lane i is lane F::from(i) of a and b, one behind the other. (Spelled out: nvcc loses a pack here.)
+template <class F, class V>
+MIA_INLINE V shuffled(V a, V b) {
+    if constexpr (F::lanes == 2)
+        return __builtin_shufflevector(a, b, F::from(0), F::from(1));
+    else if constexpr (F::lanes == 4)
+        return __builtin_shufflevector(a, b, F::from(0), F::from(1), F::from(2), F::from(3));
+    else if constexpr (F::lanes == 8)
+        return __builtin_shufflevector(a, b, F::from(0), F::from(1), F::from(2), F::from(3), F::from(4), F::from(5),
+                                       F::from(6), F::from(7));
+    else
+        return __builtin_shufflevector(a, b, F::from(0), F::from(1), F::from(2), F::from(3), F::from(4), F::from(5),
+                                       F::from(6), F::from(7), F::from(8), F::from(9), F::from(10), F::from(11),
+                                       F::from(12), F::from(13), F::from(14), F::from(15));
+}
+/// Lanes without the bit `Step` are the first vector's, the others the second's; of both halves of these lanes one.
+template <int Lanes, int Step, bool OtherHalf>
+struct FoldedFrom {
+    static constexpr int lanes = Lanes;
+    static constexpr int from(int lane) {
+        const bool is_second = lane & Step;
+        return (is_second ? Lanes + lane - Step : lane) + (OtherHalf ? Step : 0);
+    }
+};
+/// Halves of two vectors are added at a time.
+template <class T, int Step>
+MIA_INLINE void fold_vectors(simd::Vec<T>* v) {
+    constexpr int lanes = simd::lanes<T>;
+#pragma GCC unroll 8
+    for (int i = 0; i < Step; ++i)
+        v[i] = shuffled<FoldedFrom<lanes, Step, false>>(v[i], v[i + Step]) +
+               shuffled<FoldedFrom<lanes, Step, true>>(v[i], v[i + Step]);
+}
+/// One vector of the sums of the vectors' lanes, v[i]'s in lane i.
 template <class T>
 MIA_INLINE simd::Vec<T> sums_of_lanes(simd::Vec<T> (&v)[simd::lanes<T>]) {
     constexpr int lanes = simd::lanes<T>;
-    const auto fold = [&]<int Step, int... L>(std::integer_sequence<int, L...>) MIA_INLINE_LAMBDA {
-#pragma GCC unroll 8
-        for (int i = 0; i < Step; ++i)  // lanes without the bit `Step` are v[i]'s, the others v[i + Step]'s
-            v[i] = __builtin_shufflevector(v[i], v[i + Step], (L & Step ? lanes + L - Step : L)...) +
-                   __builtin_shufflevector(v[i], v[i + Step], (L & Step ? lanes + L : L + Step)...);
-    };
-    constexpr std::make_integer_sequence<int, lanes> all;
-    if constexpr (lanes == 16) fold.template operator()<8>(all);
-    if constexpr (lanes >= 8) fold.template operator()<4>(all);
-    if constexpr (lanes >= 4) fold.template operator()<2>(all);
-    fold.template operator()<1>(all);
+    if constexpr (lanes == 16) fold_vectors<T, 8>(v);
+    if constexpr (lanes >= 8) fold_vectors<T, 4>(v);
+    if constexpr (lanes >= 4) fold_vectors<T, 2>(v);
+    fold_vectors<T, 1>(v);
     return v[0];
 }
 
@@ -164,7 +188,7 @@ template <class B>
 void layer_norm(Tape<B>& tape, In<typename B::Scalar, 2> x, In<typename B::Scalar, 1> weight,
                 In<typename B::Scalar, 1> bias, Out<typename B::Scalar, 2> y, RowCount rows = {}) {
     using T = typename B::Scalar;
-    const int M = rows.value ? *rows.value * rows.times : x.extent(0);
+    const int M = tape.computed(rows, x.extent(0));
     const In<T, 2> used = x.slice(0, M);
     const auto statistics = tape.scratch(2, M);
     layer_norm_with_statistics<T>(tape.backend(), used, weight, bias, y, statistics);

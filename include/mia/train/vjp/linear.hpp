@@ -105,7 +105,7 @@ void linear(Tape<B>& tape, In<typename B::Scalar, 2> x, const PackedLinear<Tape<
     using T = typename B::Scalar;
     require(weights.ready,
             "linear: the parameters are not packed; call prepare(tape, model) after loading or changing them");
-    const int M = rows.value ? *rows.value * rows.times : x.extent(0);
+    const int M = tape.computed(rows, x.extent(0));
     const bool is_gelu = activation == Activation::gelu && !residual.data;
     if (!is_gelu && !detail::is_seen_in_result(activation, residual.data != nullptr)) {
         const auto pre = tape.scratch(M, y.extent(1)), activated = residual.data ? tape.scratch(M, y.extent(1)) : y;
@@ -128,7 +128,7 @@ void linear(Tape<B>& tape, In<typename B::Scalar, 2> x, const PackedLinear<Tape<
     tape.push(Out<T, 2>(y.slice(0, M)), [=, &tape](View<const T, 2> dy) {
         B& backend = tape.backend();
         const auto scope = backend.scope();
-        detail::add_gradient(backend, dy.data, dy.size(), tape.whole_gradient(residual_used));
+        add_gradient(backend, dy.data, dy.size(), tape.whole_gradient(residual_used));
         const auto before = detail::before_activation<T>(backend, seen, activation, dy);
         linear_weight_gradient<T>(backend, before, x_used, packed->scale, tape.gradient(packed->weight),
                                   tape.gradient(packed->bias));

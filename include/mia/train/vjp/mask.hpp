@@ -1,4 +1,7 @@
 #pragma once
+#include <cstdint>
+#include <vector>
+
 #include "mia/ops/mask/mask.hpp"
 #include "mia/ops/mask/masked_rows.hpp"
 #include "mia/ops/training.hpp"
@@ -14,88 +17,157 @@
 namespace mia {
 
 namespace detail {
+
 template <class T>
-T gumbel(float uniform) {
-    constexpr T epsilon = T(1e-8);
+MIA_HOST_DEVICE T gumbel(float uniform) {
+    const T epsilon = T(1e-8);
     return -std::log(-std::log(T(uniform) + epsilon) + epsilon);
 }
+
+/// Of a token: bias + sum_c weight[c] |q[c] - previous[c]|.
+template <class T>
+struct MaskLogit {
+    View<const T, 2> q, previous;  // (P, C)
+    const T *weight, *bias;
+    T* logit;
+    MIA_HOST_DEVICE void operator()(std::ptrdiff_t p) const {
+        const int C = q.extent(1);
+        T sum = 0;
+        for (int c = 0; c < C; ++c) sum += weight[c] * std::abs(q(p, c) - previous(p, c));
+        logit[p] = bias[0] + sum;
+    }
+};
+
+/// What a mask is cut from. noise: (2, windows, N) uniform numbers; logit: (P), the bias where a token is padding.
+template <class T>
+struct SoftenMask {
+    WindowGrid grid;
+    const T *logit, *bias;
+    View<const float, 3> noise;
+    T* soft;  // (windows, N)
+    MIA_HOST_DEVICE void operator()(int w, int n) const {
+        const int pixel = grid.pixel(w, n);
+        const T noisy = (pixel < 0 ? bias[0] : logit[pixel]) + gumbel<T>(noise(0, w, n)) - gumbel<T>(noise(1, w, n));
+        soft[w * grid.window.tokens() + n] = 1 / (1 + std::exp(-noisy / T(gumbel_temperature)));
+    }
+};
+template <class T>
+MIA_HOST_DEVICE bool is_kept(T soft) {
+    return soft >= T(0.5);
+}
+/// From windows to pixels.
+template <class T>
+struct CutMask {
+    WindowGrid grid;
+    const T* soft;
+    std::uint8_t* keep;  // (P)
+    T* pixel_soft;       // (P)
+    MIA_HOST_DEVICE void operator()(int w, int n) const {
+        const int pixel = grid.pixel(w, n);
+        if (pixel < 0) return;
+        pixel_soft[pixel] = soft[w * grid.window.tokens() + n];
+        keep[pixel] = is_kept(pixel_soft[pixel]);
+    }
+};
+template <class T>
+struct KeptToken {
+    const T* soft;
+    MIA_HOST_DEVICE double operator()(std::ptrdiff_t i) const { return is_kept(soft[i]); }
+};
+
+/// d of a mask's logits, from d of each pixel's keep and of the share that is kept.
+template <class T>
+struct MaskLogitGradient {
+    WindowGrid grid;
+    const T *soft, *d_pixels;
+    T d_share;  ///< of each token
+    T* d_logit;
+    MIA_HOST_DEVICE void operator()(int w, int n) const {
+        const int pixel = grid.pixel(w, n), at = w * grid.window.tokens() + n;
+        const T d = d_share + (pixel < 0 ? T(0) : d_pixels[pixel]);
+        d_logit[at] = d * soft[at] * (1 - soft[at]) / T(gumbel_temperature);
+    }
+};
+/// The sums over some windows that make d of the predictor's weight, c < C, and bias, c = C.
+template <class T>
+struct PredictorParts {
+    static constexpr int windows = 16;  ///< of a part
+    WindowGrid grid;
+    View<const T, 2> q, previous;
+    const T* d_logit;
+    View<T, 2> parts;  // (parts, C + 1)
+    MIA_HOST_DEVICE void operator()(int part, int c) const {
+        const int N = grid.window.tokens(), begin = part * windows;
+        const int end = begin + windows < grid.windows() ? begin + windows : grid.windows();
+        T sum = 0;
+        for (int w = begin; w < end; ++w)
+            for (int n = 0; n < N; ++n) {
+                const int pixel = grid.pixel(w, n);
+                const T d = d_logit[w * N + n];
+                if (c == q.extent(1))
+                    sum += d;
+                else if (pixel >= 0)
+                    sum += d * std::abs(q(pixel, c) - previous(pixel, c));
+            }
+        parts(part, c) = sum;
+    }
+};
+template <class T>
+struct AddPredictorParts {
+    View<const T, 2> parts;
+    Gradient<T> weight, bias;
+    MIA_HOST_DEVICE void operator()(std::ptrdiff_t c) const {
+        const bool is_bias = c + 1 == parts.extent(1);
+        const Gradient<T> d = is_bias ? bias : weight;
+        if (!d) return;
+        for (int p = 0; p < parts.extent(0); ++p) d.data[is_bias ? 0 : c] += parts(p, c);
+    }
+};
+
 }  // namespace detail
-
-/// soft (windows, N): what a mask is cut from. noise: (2, windows, N) uniform numbers; logit: (P), at the bias where a
-/// token is padding.
-template <class T>
-void soften_mask(BasicCpu<T>& cpu, const WindowGrid& grid, In<T, 1> logit, T bias, View<const float, 3> noise,
-                 Out<T, 2> soft) {
-    const int N = grid.window.tokens();
-    cpu.parallel_for(grid.windows(), 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        for (std::ptrdiff_t at = begin * N; at < end * N; ++at) {
-            const int w = int(at / N), n = int(at % N);
-            const int pixel = grid.pixel(w, n);
-            const T noisy = (pixel < 0 ? bias : logit[pixel]) + detail::gumbel<T>(noise(0, w, n)) -
-                            detail::gumbel<T>(noise(1, w, n));
-            soft(w, n) = 1 / (1 + std::exp(-noisy / T(gumbel_temperature)));
-        }
-    });
-}
-
-/// d_weight (1, C) and d_bias (1) += the gradient of the mask. d_soft: (windows, N), d of each token's keep.
-template <class T>
-void predict_mask_gradient(const WindowGrid& grid, In<T, 2> q, In<T, 2> previous, In<T, 2> soft, In<T, 2> d_soft,
-                           Gradient<T> d_weight, Gradient<T> d_bias) {
-    const int N = grid.window.tokens(), C = q.extent(1);
-    for (int w = 0; w < grid.windows(); ++w)
-        for (int n = 0; n < N; ++n) {
-            const int pixel = grid.pixel(w, n);
-            const T d_logit = d_soft(w, n) * soft(w, n) * (1 - soft(w, n)) / T(gumbel_temperature);
-            if (d_bias) d_bias.data[0] += d_logit;
-            if (pixel < 0 || !d_weight) continue;
-            const T *a = q.data + std::ptrdiff_t(pixel) * C, *b = previous.data + std::ptrdiff_t(pixel) * C;
-            for (int c = 0; c < C; ++c) d_weight.data[c] += d_logit * std::abs(a[c] - b[c]);
-        }
-}
 
 template <class B>
 void predict_mask(Tape<B>& tape, const WindowGrid& grid, In<typename B::Scalar, 2> q,
                   In<typename B::Scalar, 2> previous, In<typename B::Scalar, 2> weight, In<typename B::Scalar, 1> bias,
                   View<std::uint8_t, 1> keep) {
     using T = typename B::Scalar;
-    const int windows = grid.windows(), N = grid.window.tokens(), C = q.extent(1);
-    const auto noise = tape.template scratch<float>(2, windows, N);
-    tape.draw({noise.data, std::size_t(noise.size())});
-    const auto logit = tape.scratch(grid.pixels());
-    tape.backend().parallel_for(grid.pixels(), 512, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        for (std::ptrdiff_t p = begin; p < end; ++p)
-            logit[p] = bias[0] + detail::weighted_change<T>(q.data + p * C, previous.data + p * C, weight.data, C);
-    });
+    const int windows = grid.windows(), N = grid.window.tokens(), C = q.extent(1), tokens = windows * N;
     const auto soft = tape.scratch(windows, N);
     const auto pixel_soft = tape.scratch(grid.pixels());
-    soften_mask<T>(tape.backend(), grid, logit, bias[0], noise, soft);
-    double kept = 0;
-    for (int w = 0; w < windows; ++w)
-        for (int n = 0; n < N; ++n) {
-            const bool keeps = soft(w, n) >= T(0.5);
-            kept += keeps;
-            const int pixel = grid.pixel(w, n);
-            if (pixel < 0) continue;
-            keep[pixel] = keeps;
-            pixel_soft[pixel] = soft(w, n);
-        }
-    const double tokens = double(windows) * N;
-    tape.count_share(kept / tokens);
+    {
+        B& backend = tape.backend();
+        const auto scope = backend.scope();
+        std::vector<float> drawn(static_cast<std::size_t>(2 * tokens));
+        tape.draw(drawn);
+        const auto noise = backend.template scratch<float>(2, windows, N);
+        upload(backend, View<const float, 3>{drawn.data(), {2, windows, N}}, noise);
+        const auto logit = backend.scratch(grid.pixels());
+        each_element(backend, "predict_mask", grid.pixels(),
+                     detail::MaskLogit<T>{q, previous, weight.data, bias.data, logit.data});
+        each_in_rows(backend, "predict_mask", windows, N,
+                     detail::SoftenMask<T>{grid, logit.data, bias.data, noise, soft.data});
+        each_in_rows(backend, "predict_mask", windows, N,
+                     detail::CutMask<T>{grid, soft.data, keep.data, pixel_soft.data});
+        // Waits, so that the noise may go too.
+        tape.count_share(sum_over(backend, "predict_mask", tokens, detail::KeptToken<T>{soft.data}) / tokens);
+    }
     tape.set_soft_mask(keep, pixel_soft);
     tape.reads(q);
     tape.reads(soft);
     tape.push_always([=](Tape<B>& t) {
         if (t.share_gradient() == 0 && !t.is_touched(pixel_soft)) return;
-        const auto d_pixels = t.gradient(pixel_soft);
-        const auto scope = t.backend().scope();
-        const auto d_soft = t.backend().scratch(windows, N);
-        for (int w = 0; w < windows; ++w)
-            for (int n = 0; n < N; ++n) {
-                const int pixel = grid.pixel(w, n);
-                d_soft(w, n) = T(t.share_gradient() / tokens) + (pixel < 0 ? T(0) : d_pixels.data[pixel]);
-            }
-        predict_mask_gradient<T>(grid, q, previous, soft, d_soft, t.gradient(weight), t.gradient(bias));
+        B& backend = t.backend();
+        const auto scope = backend.scope();
+        const auto d_logit = backend.scratch(windows, N);
+        each_in_rows(backend, "predict_mask vjp", windows, N,
+                     detail::MaskLogitGradient<T>{grid, soft.data, t.gradient(pixel_soft).data,
+                                                  T(t.share_gradient() / tokens), d_logit.data});
+        constexpr int of_part = detail::PredictorParts<T>::windows;
+        const auto parts = backend.scratch((windows + of_part - 1) / of_part, C + 1);
+        each_in_rows(backend, "predict_mask vjp", parts.extent(0), C + 1,
+                     detail::PredictorParts<T>{grid, q, previous, d_logit.data, parts});
+        each_element(backend, "predict_mask vjp", C + 1,
+                     detail::AddPredictorParts<T>{parts, t.gradient(weight), t.gradient(bias)});
         t.forget(pixel_soft);
     });
 }
@@ -106,40 +178,49 @@ void threshold_mask(Tape<B>& tape, In<typename B::Scalar, 2> q, In<typename B::S
     threshold_mask(tape.backend(), q, previous, threshold, keep);
 }
 
+namespace detail {
+
 /// y[pixel[r], :] = keep[pixel[r]] ? result[r, :] : previous[pixel[r], :].
 template <class T>
-void blend_rows(BasicCpu<T>& cpu, const ActiveRows& rows, View<const std::uint8_t, 1> keep, In<T, 2> result,
-                In<T, 2> previous, Out<T, 2> y) {
-    const int C = y.extent(1);
-    cpu.parallel_for(rows.counts[0], 512, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        for (std::ptrdiff_t r = begin; r < end; ++r) {
-            const std::ptrdiff_t pixel = rows.pixel[r];
-            const T* from = keep[pixel] ? result.data + r * C : previous.data + pixel * C;
-            std::memcpy(y.data + pixel * C, from, std::size_t(C) * sizeof(T));
-        }
-    });
-}
-
-/// d_result (R, C) (+)=, d_keep (P) +=; each may be nowhere.
+struct BlendRows {
+    const int* pixel;
+    const std::uint8_t* keep;
+    const T *result, *previous;
+    int C;
+    T* y;
+    MIA_HOST_DEVICE void operator()(int r, int c) const {
+        const std::ptrdiff_t at = std::ptrdiff_t(pixel[r]) * C + c;
+        y[at] = keep[pixel[r]] ? result[std::ptrdiff_t(r) * C + c] : previous[at];
+    }
+};
+/// d result (+)= keep d y.
 template <class T>
-void blend_rows_gradient(BasicCpu<T>& cpu, const ActiveRows& rows, View<const std::uint8_t, 1> keep, In<T, 2> result,
-                         In<T, 2> previous, In<T, 2> dy, Gradient<T> d_result, Gradient<T> d_keep) {
-    const int C = dy.extent(1);
-    cpu.parallel_for(rows.counts[0], 512, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        for (std::ptrdiff_t r = begin; r < end; ++r) {
-            const std::ptrdiff_t pixel = rows.pixel[r];
-            const T *g = dy.data + pixel * C, *a = result.data + r * C, *b = previous.data + pixel * C;
-            const T kept = keep[pixel] ? T(1) : T(0);
-            T sum = 0;
-            for (int c = 0; c < C; ++c) {
-                sum += g[c] * (a[c] - b[c]);
-                if (d_result)
-                    d_result.data[r * C + c] = kept * g[c] + (d_result.is_fresh ? T(0) : d_result.data[r * C + c]);
-            }
-            if (d_keep) d_keep.data[pixel] += sum;
-        }
-    });
-}
+struct AddKeptRows {
+    const int* pixel;
+    const std::uint8_t* keep;
+    const T* dy;
+    int C;
+    Gradient<T> d;
+    MIA_HOST_DEVICE void operator()(int r, int c) const {
+        d.add(std::ptrdiff_t(r) * C + c, keep[pixel[r]] ? dy[std::ptrdiff_t(pixel[r]) * C + c] : T(0));
+    }
+};
+/// d keep += sum over channels of d y (result - previous).
+template <class T>
+struct AddBlendSlope {
+    const int* pixel;
+    const T *result, *previous, *dy;
+    int C;
+    T* d;
+    MIA_HOST_DEVICE void operator()(std::ptrdiff_t r) const {
+        const std::ptrdiff_t at = std::ptrdiff_t(pixel[r]) * C;
+        T sum = 0;
+        for (int c = 0; c < C; ++c) sum += dy[at + c] * (result[r * C + c] - previous[at + c]);
+        d[pixel[r]] += sum;
+    }
+};
+
+}  // namespace detail
 
 /// On a tape all rows are computed, and blended with those of `kept`, whose new version is a detached copy.
 template <class B, class F>
@@ -150,15 +231,21 @@ View<const typename B::Scalar, 2> masked_rows(Tape<B>& tape, const ActiveRows& r
     const In<T, 2> result = f();
     const auto y = tape.scratch(tokens, channels);
     if (keep.data) {
-        const In<T, 2> previous = kept->view(), used = result.slice(0, rows.counts[0]);
-        require(rows.counts[0] == tokens, "masked_rows: on a tape every token is computed; ", rows.counts[0], " of ",
-                tokens, " are listed");
-        blend_rows<T>(tape.backend(), rows, keep, used, previous, y);
+        const int R = rows.pixel.extent(0);
+        const In<T, 2> previous = kept->view(), used = result.slice(0, R);
+        require(R == tokens, "masked_rows: on a tape every token is computed; ", R, " of ", tokens, " are listed");
+        const int* pixel = rows.pixel.data;
+        each_in_rows(tape.backend(), "masked_rows", R, channels,
+                     detail::BlendRows<T>{pixel, keep.data, used.data, previous.data, channels, y.data});
         const auto soft = tape.soft_mask(keep);
         tape.reads(used);
         tape.push(y, [=, &tape](View<const T, 2> dy) {
-            blend_rows_gradient<T>(tape.backend(), rows, keep, used, previous, dy, tape.whole_gradient(used),
-                                   tape.gradient(soft));
+            if (const auto d = tape.whole_gradient(used))
+                each_in_rows(tape.backend(), "masked_rows vjp", R, channels,
+                             detail::AddKeptRows<T>{pixel, keep.data, dy.data, channels, d});
+            if (const auto d = tape.gradient(soft))
+                each_element(tape.backend(), "masked_rows vjp", R,
+                             detail::AddBlendSlope<T>{pixel, used.data, previous.data, dy.data, channels, d.data});
         });
     } else {
         scatter_rows(tape, result, rows, y);
@@ -184,6 +271,17 @@ View<const typename B::Scalar, 2> masked_map(Tape<B>& tape, const ActiveRows& ro
     return y;
 }
 
+namespace detail {
+/// d (+)= factor x.
+template <class T>
+struct AddScaled {
+    const T* x;
+    T factor;
+    Gradient<T> d;
+    MIA_HOST_DEVICE void operator()(std::ptrdiff_t i) const { d.add(i, factor * x[i]); }
+};
+}  // namespace detail
+
 /// Stochastic depth: `branch` / (1 - rate), or 0 with a probability of `rate`, the config's largest rate times `depth`.
 template <class B>
 View<const typename B::Scalar, 2> drop_path(Tape<B>& tape, View<const typename B::Scalar, 2> branch, float depth) {
@@ -194,14 +292,10 @@ View<const typename B::Scalar, 2> drop_path(Tape<B>& tape, View<const typename B
     tape.draw({&uniform, 1});
     const T factor = T(std::floor(1 - rate + uniform) / (1 - rate));
     const auto y = tape.scratch(branch.extent(0), branch.extent(1));
-    detail::add_each_vector<T>(tape.backend(), y.size(), {y.data, true}, [=](std::ptrdiff_t i, int count) {
-        return simd::Vec<T>(detail::load_some(branch.data + i, count) * simd::broadcast(factor));
-    });
+    each_element(tape.backend(), "drop_path", y.size(), detail::AddScaled<T>{branch.data, factor, {y.data, true}});
     tape.push(y, [=, &tape](View<const T, 2> dy) {
         if (const auto d = tape.whole_gradient(branch))
-            detail::add_each_vector<T>(tape.backend(), dy.size(), d, [=](std::ptrdiff_t i, int count) {
-                return simd::Vec<T>(detail::load_some(dy.data + i, count) * simd::broadcast(factor));
-            });
+            each_element(tape.backend(), "drop_path vjp", dy.size(), detail::AddScaled<T>{dy.data, factor, d});
     });
     return y;
 }

@@ -2,6 +2,7 @@
 #include "mia/core/cpu.hpp"
 #include "mia/core/micro_kernel.hpp"
 #include "mia/ops/elementwise/elementwise.hpp"
+#include "mia/train/each_element.hpp"
 #include "mia/train/gradient.hpp"
 
 // What the vjps of several ops are made of: sums of outer products on the micro-kernel of the forward pass, and sums in
@@ -101,12 +102,6 @@ MIA_INLINE void store_some(T* p, simd::Vec<T> v, int count) {
         simd::store_first<T>(p, v, count);
 }
 
-/// d += g.
-template <class T>
-void add_gradient(BasicCpu<T>& cpu, const T* g, std::ptrdiff_t size, Gradient<T> d) {
-    if (!d) return;
-    add_each_vector(cpu, size, d, [=](std::ptrdiff_t i, int count) { return load_some(g + i, count); });
-}
 /// d (+)= g at position `at`, for C numbers.
 template <class T>
 MIA_INLINE void add_row(const T* g, int C, Gradient<T> d, std::ptrdiff_t at) {
@@ -127,3 +122,14 @@ void scatter_by_rows(BasicCpu<T>& cpu, int rows, F f) {
 }
 
 }  // namespace mia::detail
+
+namespace mia {
+
+/// d (+)= g; d may be nowhere.
+template <class T>
+void add_gradient(BasicCpu<T>& cpu, const T* g, std::ptrdiff_t size, Gradient<T> d) {
+    if (!d) return;
+    detail::add_each_vector(cpu, size, d, [=](std::ptrdiff_t i, int count) { return detail::load_some(g + i, count); });
+}
+
+}  // namespace mia

@@ -19,11 +19,11 @@ struct WarpTap {
     float first;      ///< of two neighbouring positions
     float weight[2];  ///< theirs
     float slope;      ///< of the position with respect to the flow: 1, or 0 where it does not follow
-    WarpTap(int position, float displacement, int size, Padding padding) {
+    MIA_HOST_DEVICE WarpTap(int position, float displacement, int size, Padding padding) {
         float u = sampling_coordinate(position, displacement, size);
         slope = size > 1 ? 1.0f : 0.0f;
         if (padding == Padding::border) {
-            const float inside = std::min(std::max(u, 0.0f), float(size - 1));
+            const float last = float(size - 1), inside = u < 0.0f ? 0.0f : last < u ? last : u;  // NaN stays
             if (inside != u) slope = 0;
             u = inside;
         }
@@ -31,8 +31,33 @@ struct WarpTap {
         weight[0] = first + 1 - u;
         weight[1] = u - first;
     }
-    bool is_inside(int i, int size) const {  // compared as floats: they may be huge
+    MIA_HOST_DEVICE bool is_inside(int i, int size) const {  // compared as floats: they may be huge
         return first + float(i) >= 0 && first + float(i) <= float(size - 1);
+    }
+};
+
+/// d flow += of pixel p.
+template <class U>
+struct AddWarpSlope {
+    View<const U, 3> dy, x;
+    View<const float, 3> flow;
+    Padding padding;
+    float* d;
+    MIA_HOST_DEVICE void operator()(std::ptrdiff_t p) const {
+        const int H = dy.extent(0), W = dy.extent(1), C = dy.extent(2), i = int(p / W), j = int(p % W);
+        const WarpTap tx(j, flow(i, j, 0), W, padding), ty(i, flow(i, j, 1), H, padding);
+        U corner[2][2] = {};  // sum over channels of dy * x there
+        for (int a = 0; a < 2; ++a)
+            for (int b = 0; b < 2; ++b) {
+                if (!ty.is_inside(a, H) || !tx.is_inside(b, W)) continue;
+                for (int c = 0; c < C; ++c) corner[a][b] += dy(i, j, c) * x(int(ty.first) + a, int(tx.first) + b, c);
+            }
+        const U along_x =
+            U(ty.weight[0]) * (corner[0][1] - corner[0][0]) + U(ty.weight[1]) * (corner[1][1] - corner[1][0]);
+        const U along_y =
+            U(tx.weight[0]) * (corner[1][0] - corner[0][0]) + U(tx.weight[1]) * (corner[1][1] - corner[0][1]);
+        d[2 * p] += tx.slope * float(along_x);
+        d[2 * p + 1] += ty.slope * float(along_y);
     }
 };
 
@@ -63,32 +88,6 @@ void flow_warp_input_gradient(BasicCpu<T>& cpu, View<const U, 3> dy, View<const 
     });
 }
 
-/// d_flow (H, W, 2) +=.
-template <class T, class U>
-void flow_warp_flow_gradient(BasicCpu<T>& cpu, View<const U, 3> dy, View<const U, 3> x, View<const float, 3> flow,
-                             Padding padding, float* d_flow) {
-    const int H = dy.extent(0), W = dy.extent(1), C = dy.extent(2);
-    cpu.parallel_for(H, 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-        for (int i = int(begin); i < int(end); ++i)
-            for (int j = 0; j < W; ++j) {
-                const detail::WarpTap tx(j, flow(i, j, 0), W, padding), ty(i, flow(i, j, 1), H, padding);
-                U corner[2][2] = {};  // sum over channels of dy * x there
-                for (int a = 0; a < 2; ++a)
-                    for (int b = 0; b < 2; ++b) {
-                        if (!ty.is_inside(a, H) || !tx.is_inside(b, W)) continue;
-                        for (int c = 0; c < C; ++c)
-                            corner[a][b] += dy(i, j, c) * x(int(ty.first) + a, int(tx.first) + b, c);
-                    }
-                const U along_x =
-                    U(ty.weight[0]) * (corner[0][1] - corner[0][0]) + U(ty.weight[1]) * (corner[1][1] - corner[1][0]);
-                const U along_y =
-                    U(tx.weight[0]) * (corner[1][0] - corner[0][0]) + U(tx.weight[1]) * (corner[1][1] - corner[0][1]);
-                d_flow[(std::ptrdiff_t(i) * W + j) * 2] += tx.slope * float(along_x);
-                d_flow[(std::ptrdiff_t(i) * W + j) * 2 + 1] += ty.slope * float(along_y);
-            }
-    });
-}
-
 template <class B, class U>
 void flow_warp(Tape<B>& tape, In<U, 3> x, View<const float, 3> flow, Padding padding, View<U, 3> y) {
     flow_warp(tape.backend(), x, flow, padding, y);
@@ -97,7 +96,8 @@ void flow_warp(Tape<B>& tape, In<U, 3> x, View<const float, 3> flow, Padding pad
     tape.push(y, [=, &tape](View<const U, 3> dy) {
         if (const auto d_x = tape.gradient(x)) flow_warp_input_gradient(tape.backend(), dy, flow, padding, d_x.data);
         if (const auto d_flow = tape.gradient(flow))
-            flow_warp_flow_gradient(tape.backend(), dy, x, flow, padding, d_flow.data);
+            each_element(tape.backend(), "flow_warp vjp", flow.size() / 2,
+                         detail::AddWarpSlope<U>{dy, x, flow, padding, d_flow.data});
     });
 }
 

@@ -418,13 +418,13 @@ void window_attention(Tape<B>& tape, const WindowGrid& grid, const ActiveRows& r
     using T = typename B::Scalar;
     window_attention(tape.backend(), grid, rows, frames, num_heads, q, kv, bias.packed, y);
     const PackedPositionBias<Tape<B>>* position = &bias;
-    const In<T, 2> q_used = q.slice(0, rows.counts[0]), y_used = y.slice(0, rows.counts[0]);
-    const In<T, 3> kv_used = kv.slice(0, rows.counts[1]);
+    const int R = rows.pixel.extent(0);
+    const In<T, 2> q_used = q.slice(0, R), y_used = y.slice(0, R);
     tape.reads(q_used);
-    tape.reads(kv_used);
-    tape.push(Out<T, 2>(y.slice(0, rows.counts[0])), [=, &tape](View<const T, 2> dy) {
-        window_attention_gradient<T>(tape.backend(), grid, rows, frames, q_used, kv_used, position->packed, y_used, dy,
-                                     tape.whole_gradient(q_used), tape.whole_gradient(kv_used),
+    tape.reads(kv);
+    tape.push(Out<T, 2>(y.slice(0, R)), [=, &tape](View<const T, 2> dy) {
+        window_attention_gradient<T>(tape.backend(), grid, rows, frames, q_used, kv, position->packed, y_used, dy,
+                                     tape.whole_gradient(q_used), tape.whole_gradient(kv),
                                      tape.gradient(position->table));
     });
     tape.reads(y_used);
@@ -534,14 +534,16 @@ void projected_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, cons
     if (d_table) detail::fold_position_bias<T>(cpu, parts, bias.queries, grid.window, frames, d_table.data);
 }
 
-/// Of the tokens by windows, many more than the image's, only keys, values and queries are kept.
+/// Of the tokens by windows, many more than the image's, only keys, values and queries are kept. A tape of another
+/// backend runs and differentiates the composition.
 template <class B>
 void projected_attention(Tape<B>& tape, const WindowGrid& grid, const ActiveRows& rows, WindowFrames frames,
                          int num_heads, In<typename B::Scalar, 4> cond, In<typename B::Scalar, 4> x,
                          const PackedLinear<Tape<B>>& query, const PackedLinear<Tape<B>>& key_value,
-                         const PackedPositionBias<Tape<B>>& bias, Out<typename B::Scalar, 2> y) {
+                         const PackedPositionBias<Tape<B>>& bias,
+                         Out<typename B::Scalar, 2> y) requires(B::memory_is_host) {
     using T = typename B::Scalar;
-    const int C = x.extent(3), N = grid.window.tokens(), R = rows.counts[0], windows = rows.counts[1];
+    const int C = x.extent(3), N = grid.window.tokens(), R = rows.pixel.extent(0), windows = rows.window.extent(0);
     require(query.ready && key_value.ready,
             "projected_attention: the parameters are not packed; call prepare(tape, model) after loading or changing "
             "them");
@@ -567,11 +569,10 @@ void projected_attention(Tape<B>& tape, const WindowGrid& grid, const ActiveRows
         B& backend = tape.backend();
         const auto scope = backend.scope();
         const auto d_frames = backend.template scratch<Gradient<T>>(frames.keys);
-        const bool all = windows == grid.windows();  // then each pixel is reached
         int frame = 0;
         for (const auto& images : {cond, x})
             for (int f = 0; images.data && f < images.extent(0); ++f)
-                d_frames[frame++] = all ? tape.whole_gradient(images[f]) : tape.gradient(images[f]);
+                d_frames[frame++] = tape.whole_gradient(images[f]);  // each pixel is reached
         const auto gradient_of = [&](const auto& map) {
             return LinearGradient<T>{tape.gradient(map.weight), tape.gradient(map.bias), map.scale};
         };

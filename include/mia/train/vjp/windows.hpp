@@ -8,7 +8,8 @@
 namespace mia {
 
 /// On a tape every token is computed, whatever the mask says: the ones that are not kept have a part in the gradient of
-/// the mask (masked_rows).
+/// the mask (masked_rows). So the numbers of rows and windows are known beforehand, which matters where the host cannot
+/// read them: those of the arrays.
 template <class B>
 void select_rows(Tape<B>& tape, const WindowGrid& grid, int frames, View<const std::uint8_t, 3>, ActiveRows& rows) {
     select_rows(tape.backend(), grid, frames, {}, rows);
@@ -28,10 +29,8 @@ template <class B>
 void gather_rows(Tape<B>& tape, In<typename B::Scalar, 2> x, const ActiveRows& rows, Out<typename B::Scalar, 2> y) {
     using T = typename B::Scalar;
     gather_rows(tape.backend(), x, rows, y);
-    tape.push(Out<T, 2>(y.slice(0, rows.counts[0])), [=, &tape](View<const T, 2> dy) {
-        const bool all = rows.counts[0] == x.extent(0);
-        if (const auto d_x = all ? tape.whole_gradient(x) : tape.gradient(x))
-            gather_rows_gradient<T>(tape.backend(), dy, rows, d_x);
+    tape.push(Out<T, 2>(y.slice(0, rows.pixel.extent(0))), [=, &tape](View<const T, 2> dy) {
+        if (const auto d_x = tape.whole_gradient(x)) gather_rows_gradient<T>(tape.backend(), dy, rows, d_x);
     });
 }
 
@@ -48,10 +47,11 @@ void scatter_rows_gradient(BasicCpu<T>& cpu, In<T, 2> dy, const ActiveRows& rows
 template <class B>
 void scatter_rows(Tape<B>& tape, In<typename B::Scalar, 2> x, const ActiveRows& rows, Out<typename B::Scalar, 2> y) {
     using T = typename B::Scalar;
-    require(rows.counts[0] == y.extent(0), "scatter_rows: on a tape every row of y must be written; ", rows.counts[0],
-            " of ", y.extent(0), " are");
+    const int R = rows.pixel.extent(0);
+    require(R == y.extent(0), "scatter_rows: on a tape every row of y must be written; ", R, " of ", y.extent(0),
+            " are");
     scatter_rows(tape.backend(), x, rows, y);
-    const In<T, 2> used = x.slice(0, rows.counts[0]);
+    const In<T, 2> used = x.slice(0, R);
     tape.push(y, [=, &tape](View<const T, 2> dy) {
         if (const auto d_x = tape.whole_gradient(used)) scatter_rows_gradient<T>(tape.backend(), dy, rows, d_x);
     });
@@ -81,12 +81,11 @@ void gather_windows(Tape<B>& tape, const WindowGrid& grid, const ActiveRows& row
                     In<typename B::Scalar, 4> x, Out<typename B::Scalar, 4> y) {
     using T = typename B::Scalar;
     gather_windows(tape.backend(), grid, rows, cond, x, y);
-    tape.push(Out<T, 4>(y.slice(0, rows.counts[1])), [=, &tape](View<const T, 4> dy) {
-        const bool all = rows.counts[1] == grid.windows();  // then each pixel is reached
+    tape.push(y, [=, &tape](View<const T, 4> dy) {
         int frame = 0;
         for (const auto& images : {cond, x})
             for (int f = 0; images.data && f < images.extent(0); ++f, ++frame)
-                if (const auto d = all ? tape.whole_gradient(images[f]) : tape.gradient(images[f]))
+                if (const auto d = tape.whole_gradient(images[f]))  // each pixel is reached
                     gather_windows_gradient<T>(tape.backend(), grid, rows, dy, frame, d);
     });
 }
