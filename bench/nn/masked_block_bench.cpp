@@ -38,6 +38,34 @@ void run(benchmark::State& state, BasicCpu<T>& cpu, Shift shift, MaskShape shape
     state.counters["vector_macs"] = double(vector_macs<T>(config, {.keys = 3, .queries = 1}, grid, mask.view()));
 }
 
+/// The block in a model with kv_cache: keys and values of the frame before stored, then the block, which reads those of
+/// two frames moved by whole pixels.
+template <AttentionConfig C>
+void run_cached(benchmark::State& state, Cpu& cpu) {
+    constexpr BlockConfig config{.attention = C, .mask = {.kind = MaskKind::none}};
+    using Block = MaskedBlock<config, Cpu, InterFrameAttention>;
+    const auto block = random_network<Block>(cpu);
+    const auto x = random_tensor({1, height, width, C.embed_dim});
+    const auto tokens = random_tensor({pixels + 1, C.embed_dim});
+    Tensor<float, 3> rows(2, pixels + 2, kv_width<float>(Block::shape));
+    Tensor<int, 3> source(2, height, width);
+    const auto flow = smooth_flow();
+    for (int f = 0; f < 2; ++f) {
+        patch_source(cpu, flow, source.view()[f]);
+        block->store_kv(cpu, tokens, rows.view()[f]);
+    }
+    const StoredKv<float> stored[] = {{rows.view()[0], source.view()[0]}, {rows.view()[1], source.view()[1]}};
+    Tensor<float, 4> y(1, height, width, C.embed_dim);
+    typename Block::State kept;
+    const Condition<float> cond(View<const float, 4>{nullptr, {2, height, width, C.embed_dim}}, stored);
+    const WindowGrid grid{height, width, C.window};
+    const double saved = 2.0 * pixels * C.embed_dim * C.embed_dim;
+    measure(state, cpu, {.macs = double(block_macs(config, {.keys = 3, .queries = 1}, grid)) - saved}, [&] {
+        block->store_kv(cpu, tokens, rows.view()[0]);
+        block->forward(cpu, Shift::none, x, cond, Reuse::none, kept, y);
+    });
+}
+
 template <AttentionConfig C>
 void add(const std::string& model) {
     const std::string name = "iia_block/" + model + "/keep:";
@@ -57,6 +85,7 @@ void add(const std::string& model) {
             run<C>(state, bf16, Shift::none, MaskShape::clustered, share);
         };
     };
+    add_case("iia_block/" + model + "/kv_cache", {1, 2}, run_cached<C>);
     add_case("iia_block/" + model + "_bf16/keep:1", {1, 2}, in_bf16(1));
     add_case("iia_block/" + model + "_bf16/keep:0.5/clustered", 1, in_bf16(0.5));
 }

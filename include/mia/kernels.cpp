@@ -8,11 +8,14 @@
 
 namespace mia::detail {
 
-#define MIA_KERNELS_OF(T)                                                  \
-    template void product_rows(const RowsProduct<T>&, int);                \
-    template void AttentionPanel<T, KvOrder::tokens_first>::run() const;   \
-    template void AttentionPanel<T, KvOrder::channels_first>::run() const; \
-    template BlockWorker<T>::Counts BlockWorker<T>::run(int, const T*, const T*, Reuse, T*, T*, T*, std::uint8_t*);
+#define MIA_KERNELS_OF(T)                                                                                       \
+    template void product_rows(const RowsProduct<T>&, int);                                                     \
+    template void AttentionPanel<T, KvOrder::tokens_first>::run() const;                                        \
+    template void AttentionPanel<T, KvOrder::channels_first>::run() const;                                      \
+    template BlockWorker<T>::Counts BlockWorker<T>::run(int, const T*, const Condition<T>&, Reuse, T*, T*, T*,  \
+                                                        std::uint8_t*);                                         \
+    template void store_kv_panel(const PackedRows<T>&, const Wide<T>*, const Wide<T>*, int, const T*, int, int, \
+                                 Lane<T>*, Lane<T>*, T*);
 
 MIA_KERNELS_OF(float)
 MIA_KERNELS_OF(double)

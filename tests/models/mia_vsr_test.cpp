@@ -256,6 +256,25 @@ TEST(MiaVsr, SameBytesForAnyNumberOfThreads) {
             << threads;
     }
 }
+
+constexpr MiaVsrConfig with_kv_cache(MiaVsrConfig c) {
+    c.kv_cache = true;
+    return c;
+}
+template <class B>
+using MaskedCached = MiaVsr<with_kv_cache(golden_config(MaskKind::learned)), B>;
+
+TEST(MiaVsr, KeysAndValuesComputedOnceGiveTheSame) {
+    const auto lqs = clip_of(Golden("lite")("lqs"));  // 4 frames
+    GoldenRun<Cpu, Masked> each;
+    GoldenRun<Cpu, MaskedCached> once;
+    each.forward(lqs);
+    once.forward(lqs);
+    EXPECT_EQ(each.probe.masks, once.probe.masks);
+    test::expect_near(std::vector<float>(once.out.data(), once.out.data() + once.out.size()),
+                      test::Numbers(each.out.data(), each.out.data() + each.out.size()), 1e-6, "kv_cache");
+    EXPECT_LT(once.backend.work().macs, each.backend.work().macs);
+}
 #endif
 
 }  // namespace

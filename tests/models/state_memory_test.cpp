@@ -7,16 +7,16 @@
 namespace mia {
 namespace {
 
-/// Bytes of state after a clip of two frames, counted by the model's own code.
+/// Bytes of state after a clip, counted by the model's own code.
 template <MiaVsrConfig C, class T, class Parts = PublishedParts>
-std::size_t counted_bytes(int H, int W) {
+std::size_t counted_bytes(int H, int W, int frames = 2) {
     using Counter = BasicCount<T>;
     Counter setup, count;
     Network<MiaVsr<C, Counter, Parts>, Counter> model(setup);
     prepare(setup, *model);
-    const View<const Wide<T>, 4> clip{nullptr, {2, H, W, 3}};
+    const View<const Wide<T>, 4> clip{nullptr, {frames, H, W, 3}};
     typename MiaVsr<C, Counter, Parts>::State state;
-    model->forward(count, clip, {nullptr, {2, C.scale * H, C.scale * W, 3}}, state);
+    model->forward(count, clip, {nullptr, {frames, C.scale * H, C.scale * W, 3}}, state);
     return count.tensor_bytes();
 }
 
@@ -84,6 +84,19 @@ TEST(StateMemory, IsWhatWasCounted) {
     EXPECT_EQ((counted_bytes<toy, float, ToyParts>(H, W)), state_bytes(toy, H, W, 4));
     EXPECT_EQ(held_bytes<Bf16>(H, W), state_bytes(toy, H, W, 2));
     EXPECT_EQ((counted_bytes<toy, Bf16, ToyParts>(H, W)), state_bytes(toy, H, W, 2));
+}
+
+// Two more frames' keys and values, of every token, of what came from outside and of padding.
+TEST(StateMemory, OfKeysAndValuesComputedOnce) {
+    constexpr int H = 19, W = 26;
+    constexpr MiaVsrConfig cached = [] {
+        MiaVsrConfig c = toy;
+        c.kv_cache = true;
+        return c;
+    }();
+    const std::size_t kv = 2 * std::size_t(cached.depths.blocks()) * (H * W + 2) * 2 * cached.embed_dim;
+    EXPECT_EQ((counted_bytes<cached, float, ToyParts>(H, W, 4)), state_bytes(toy, H, W, 4) + kv * 4);
+    EXPECT_EQ((counted_bytes<cached, Bf16, ToyParts>(H, W, 4)), state_bytes(toy, H, W, 2) + kv * 2);
 }
 
 }  // namespace

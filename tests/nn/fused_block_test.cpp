@@ -117,5 +117,73 @@ TEST(FusedBlock, OtherWidths) {
 }
 TEST(FusedBlock, NoEarlierFrames) { compare<usual, threshold, IntraFrameAttention>(13, 18, Shift::half_window, 2); }
 
+/// Keys and values stored when the earlier frames were made, against those computed from the frames once moved.
+template <AttentionConfig A, MaskConfig M, class T>
+void compare_stored(int H, int W, Shift shift, int threads) {
+    using Block = MaskedBlock<BlockConfig{.attention = A, .mask = M}, BasicCpu<T>, InterFrameAttention>;
+    constexpr int C = A.embed_dim, Fc = Block::condition_frames;
+    const int P = H * W;
+    BasicCpu<T> cpu(threads, ScratchFill::nan);
+    Network<Block, BasicCpu<T>> block(cpu);
+    test::randomize(*block, 3);
+    prepare(cpu, *block);
+    std::mt19937 random(5);
+    const auto features = [&](int F, int h, int w, unsigned seed) {
+        const auto values = random_features(F, h, w, C, seed);
+        Tensor<T, 4> x(F, h, w, C);
+        std::transform(values.data(), values.data() + values.size(), x.data(), [](float v) { return T(v); });
+        return x;
+    };
+    const auto earlier = features(Fc, 1, P + 1, 7);  // the last token is what lies outside
+    Tensor<T, 4> cond(Fc, H, W, C);
+    Tensor<T, 3> rows(Fc, P + 2, kv_width<T>(Block::shape));
+    Tensor<int, 3> source(Fc, H, W);
+    StoredKv<T> stored[Fc];
+    for (int f = 0; f < Fc; ++f) {
+        for (int p = 0; p < P; ++p) {
+            const int from = int(random() % unsigned(P + 1)) - 1;
+            source.view()[f].data[p] = from;
+            const T* token = earlier.view()[f].data + std::ptrdiff_t(from < 0 ? P : from) * C;
+            std::copy_n(token, C, cond.view()[f].data + std::ptrdiff_t(p) * C);
+        }
+        block->store_kv(cpu, View<const T, 2>{earlier.view()[f].data, {P + 1, C}}, rows.view()[f]);
+        stored[f] = {rows.view()[f], source.view()[f]};
+    }
+    Tensor<T, 4> unread(Fc, H, W, C);
+    std::fill_n(unread.data(), unread.size(), T(std::numeric_limits<float>::quiet_NaN()));
+    typename Block::State computed_state, stored_state;
+    for (int t = 0; t < 2; ++t) {
+        auto x = features(1, H, W, 1);
+        if (t == 1)
+            for (int p = 0; p < P; p += 2)
+                x.data()[std::ptrdiff_t(p) * C] = T(float(x.data()[std::ptrdiff_t(p) * C]) + 3);
+        const Reuse reuse = M.kind == MaskKind::none ? Reuse::none : t == 0 ? Reuse::start : Reuse::masked;
+        Tensor<T, 4> expected(1, H, W, C), y(1, H, W, C);
+        cpu.reset_work();
+        block->forward(cpu, shift, x, cond, reuse, computed_state, expected);
+        const auto work = cpu.work();
+        cpu.reset_work();
+        block->forward(cpu, shift, x, Condition<T>(unread, stored), reuse, stored_state, y);
+        const WindowGrid grid{H, W, A.window, shift};
+        EXPECT_EQ(work.dense_macs - cpu.work().dense_macs,
+                  std::int64_t(grid.windows()) * 2 * Fc * A.window.tokens() * C * C);
+        EXPECT_LE(cpu.work().macs, cpu.work().dense_macs);
+        for (std::ptrdiff_t i = 0; i < y.size(); ++i)
+            ASSERT_NEAR(double(y.data()[i]), double(expected.data()[i]), 2e-6) << i << ", frame " << t;
+    }
+}
+
+TEST(FusedBlock, StoredKeysAndValues) {
+    constexpr AttentionConfig four{.embed_dim = 48, .num_heads = 3, .window = {3, 4, 4}},
+        narrow{.embed_dim = 9, .num_heads = 3, .window = {2, 3, 5}};
+    compare_stored<usual, threshold, float>(19, 22, Shift::half_window, 2);
+    compare_stored<usual, none, float>(8, 8, Shift::none, 1);
+    compare_stored<four, learned, float>(13, 17, Shift::half_window, 2);
+    compare_stored<four, threshold, double>(5, 9, Shift::none, 1);
+    compare_stored<four, none, Bf16>(13, 17, Shift::half_window, 1);
+    compare_stored<narrow, threshold, Bf16>(11, 16, Shift::none, 2);
+    compare_stored<AttentionConfig{.embed_dim = 120, .num_heads = 6}, threshold, Bf16>(11, 19, Shift::none, 2);
+}
+
 }  // namespace
 }  // namespace mia

@@ -15,6 +15,15 @@ concept FeatureAlignment = Module<A> && requires(const A& a, B& backend, View<co
     a.forward(backend, features, flow, aligned);
 };
 
+/// An alignment that copies whole tokens, or zeros: then what is computed of each token alone, keys and values for one,
+/// may be computed before it moves.
+///   source(backend, flow (H, W, 2), source (H, W)): the row-major number of the token that each place reads, -1: zeros
+template <class A, class B>
+concept TokenGather = FeatureAlignment<A, B> &&
+    requires(const A& a, B& backend, View<const float, 3> flow, View<int, 2> source) {
+    a.source(backend, flow, source);
+};
+
 /// What embed_dim must be a multiple of for an alignment: its own `channel_divisor`, or 1.
 template <class A>
 constexpr int channel_divisor() {
@@ -32,6 +41,9 @@ public:
     void forward(B& backend, View<const typename B::Scalar, 3> features, View<const float, 3> flow,
                  View<typename B::Scalar, 3> aligned) const {
         patch_align(backend, features, flow, aligned);
+    }
+    void source(B& backend, View<const float, 3> flow, View<int, 2> source) const {
+        patch_source(backend, flow, source);
     }
     template <class Self, class Visit>
     static constexpr void each_member(Self&, Visit&&) {}

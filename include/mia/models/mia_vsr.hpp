@@ -24,10 +24,15 @@ struct MiaVsrConfig {
     int mid_channels = 64;
     int scale = 4;
     BlockKernel kernel = BlockKernel::fused;
+    /// Keys and values of an enhanced frame are computed once, when it is made, and moved to where later frames see its
+    /// tokens, in the place of features: 2 C^2 of 12 C^2 + 384 C multiply-adds less (dense, published window), the
+    /// same numbers to rounding, and 4 C numbers more a pixel and block in the State. For alignments that move whole
+    /// tokens (TokenGather), where blocks are fused; else without effect. docs/benchmarks.md has the gain.
+    bool kv_cache = false;
 
     constexpr AttentionConfig attention() const { return {embed_dim, num_heads, window, qkv_bias}; }
     constexpr BlockConfig block() const { return {attention(), mlp_ratio, mask, kernel}; }
-    constexpr SwinIrfmConfig branch() const { return {block(), depths, fusion}; }
+    constexpr SwinIrfmConfig branch() const { return {block(), depths, fusion, kv_cache}; }
     constexpr UpsamplerConfig upsampler() const { return {embed_dim, mid_channels, scale}; }
 };
 
@@ -68,6 +73,9 @@ private:
     static_assert(C.embed_dim % channel_divisor<Alignment>() == 0,
                   "MiaVsr: Parts::Alignment needs embed_dim to be a multiple of its channel_divisor; "
                   "SubpixelAlignment<4, B> of 16, so take 48, 64 or 96, or another alignment");
+    static_assert(!C.kv_cache || (TokenGather<Alignment, B> && C.embed_dim != 64 && C.window.frames > 1),
+                  "MiaVsr: .kv_cache needs an alignment that moves whole tokens, as PatchAlignment, an "
+                  "earlier frame, and embed_dim other than 64, whose conv_first_feat comes after the alignment");
     static_assert(Upsampler<Upsample, B>, "MiaVsr: Parts::Upsampler does not meet the concept Upsampler");
 
 public:

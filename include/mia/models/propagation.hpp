@@ -55,9 +55,17 @@ void propagate_step(B& backend, const Branch& branch, const Alignment& alignment
     // Taken in every step, used from the third on: then each step takes the same.
     const auto further = backend.template scratch<float>(H, W, 2);
     const auto sums = backend.template scratch<float>(frames_of_stack, H, W, 2);
+    constexpr bool stores_kv = [] {
+        if constexpr (requires { Branch::has_kv_cache; }) return Branch::has_kv_cache && TokenGather<Alignment, B>;
+        return false;
+    }();
+    const auto sources = backend.template scratch<int>(stores_kv ? frames_of_stack - 1 : 0, H, W);
+    if constexpr (stores_kv)
+        if (step > 0) branch.store_kv(backend, earlier(1), step - 1, state);
     View<const float, 3> flow{};
     for (int age = 1; age < frames_of_stack; ++age) {
-        const auto place = stack[frames_of_stack - 1 - age];
+        const int f = frames_of_stack - 1 - age;
+        const auto place = stack[f];
         if (step == 0) {
             copy(backend, rows_of(current), rows_of(place));
         } else if (age > step) {
@@ -72,10 +80,15 @@ void propagate_step(B& backend, const Branch& branch, const Alignment& alignment
             }
             alignment.forward(backend, earlier(age), flow, place);
         }
+        if constexpr (stores_kv)
+            if (age <= step) alignment.source(backend, flow, sources[f]);
     }
     copy(backend, rows_of(current), rows_of(stack[frames_of_stack - 1]));
     probe.aligned(stack);
-    branch.forward(backend, stack, step, state, out, probe);
+    if constexpr (stores_kv)
+        branch.forward(backend, stack, step, state, out, probe, View<const int, 3>(sources));
+    else
+        branch.forward(backend, stack, step, state, out, probe);
 }
 
 /// Runs one branch over the first `steps` frames of a clip in the branch's order. in: (T, H, W, C), flows: of the

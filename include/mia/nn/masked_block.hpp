@@ -57,25 +57,32 @@ public:
     };
     using State = std::conditional_t<is_fused, FusedState<B>, ComposedState>;
 
+    static constexpr BlockShape shape{dim, C.attention.num_heads, dim* C.mlp_ratio, C.attention.window,
+                                      condition_frames};
+
     /// x: (Fq, H, W, C) running features; cond: (Fc, H, W, C) the earlier frames, oldest first, the same for all blocks
-    /// of a branch -> y: (Fq, H, W, C), not overlapping x. depth: 0 for the first block of a branch to 1 for the last
-    /// (in training, how often it is dropped).
+    /// of a branch (and, for the fused block, their keys and values, if stored) -> y: (Fq, H, W, C), not overlapping x.
+    /// depth: 0 for the first block of a branch to 1 for the last (in training, how often it is dropped).
     template <class Probe = NoProbe>
-    void forward(B& backend, Shift shift, View<const Scalar, 4> x, View<const Scalar, 4> cond, Reuse reuse,
+    void forward(B& backend, Shift shift, View<const Scalar, 4> x, const Condition<Scalar>& cond, Reuse reuse,
                  State& state, View<Scalar, 4> y, Probe&& probe = {}, float depth = 0) const {
         if (mask_.is_off()) reuse = Reuse::none;
-        check(x, cond, reuse, state, y);
+        check(x, cond.frames, reuse, state, y);
         if constexpr (is_fused)
             forward_fused(backend, shift, x, cond, reuse, state, y, probe);
         else
-            forward_composed(backend, shift, x, cond, reuse, state, y, probe, depth);
+            forward_composed(backend, shift, x, cond.frames, reuse, state, y, probe, depth);
+    }
+
+    /// Keys and values of an earlier frame for later calls' `cond`. tokens: (P + 1, C) its tokens, normed as cond is,
+    /// the last one what was zeros -> rows: (P + 2, kv_width), see StoredKv.
+    void store_kv(B& backend, View<const Scalar, 2> tokens, View<Scalar, 2> rows) const requires(is_fused) {
+        mia::store_kv(backend, tokens, packed_, rows);
     }
 
     /// Packs the whole block for the fused op. (Composed, the members pack themselves.)
     void pack(B& backend) {
         if constexpr (is_fused) {
-            constexpr BlockShape shape{dim, C.attention.num_heads, dim * C.mlp_ratio, C.attention.window,
-                                       condition_frames};
             const BlockMask mask = mask_.is_off()       ? BlockMask::none
                                    : mask_.is_learned() ? BlockMask::learned
                                                         : BlockMask::threshold;
@@ -115,7 +122,7 @@ public:
 
 private:
     template <class Probe>
-    void forward_fused(B& backend, Shift shift, View<const Scalar, 4> x, View<const Scalar, 4> cond, Reuse reuse,
+    void forward_fused(B& backend, Shift shift, View<const Scalar, 4> x, const Condition<Scalar>& cond, Reuse reuse,
                        State& state, View<Scalar, 4> y, Probe&& probe) const {
         static_assert(
             !requires { probe.change_mask(View<std::uint8_t, 3>{}); },

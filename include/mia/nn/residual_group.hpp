@@ -23,9 +23,9 @@ public:
     using Block = MaskedBlock<C.block, B, Attention>;
     static constexpr int depth = C.depth;
 
-    /// x: (Fq, H, W, C), cond: (Fc, H, W, C) -> y: (Fq, H, W, C). states, reuse, depths: one a block.
+    /// x: (Fq, H, W, C), cond: (Fc, H, W, C) -> y: (Fq, H, W, C). conditions, states, reuse, depths: one a block.
     template <class Probe>
-    void forward(B& backend, View<const Scalar, 4> x, View<const Scalar, 4> cond, const Reuse* reuse,
+    void forward(B& backend, View<const Scalar, 4> x, const Condition<Scalar>* conditions, const Reuse* reuse,
                  typename Block::State* states, const float* depths, View<Scalar, 4> y, int group,
                  Probe&& probe) const {
         const auto scope = backend.scope();
@@ -34,17 +34,19 @@ public:
         for (int k = 0; k < depth; ++k) {
             const auto next = backend.scratch(F, H, W, dim);
             const Shift shift = k % 2 == 0 ? Shift::none : Shift::half_window;
-            checkpoint(backend, next, states[k], probe,
-                       [=, this, &backend, mode = reuse[k], share = depths[k]](auto& state, auto& seen) {
-                           blocks_[std::size_t(k)].forward(backend, shift, features, cond, mode, state, next, seen,
-                                                           share);
-                       });
+            checkpoint(
+                backend, next, states[k], probe,
+                [=, this, &backend, cond = conditions[k], mode = reuse[k], share = depths[k]](auto& state, auto& seen) {
+                    blocks_[std::size_t(k)].forward(backend, shift, features, cond, mode, state, next, seen, share);
+                });
             probe.block(group, k, next);
             features = next;
         }
         for (int f = 0; f < F; ++f) conv_.forward(backend, features[f], y[f], Activation::none, x[f]);
         probe.group(group, y);
     }
+
+    const Block& block(int k) const { return blocks_[std::size_t(k)]; }
 
     template <class Self, class Visit>
     static constexpr void each_member(Self& self, Visit&& visit) {

@@ -40,6 +40,7 @@ struct SwinIrfmConfig {
     BlockConfig block = {};
     Depths depths = {{6, 6, 6, 6}};
     Fusion fusion = Fusion::none;
+    bool kv_cache = false;  ///< see MiaVsrConfig
 };
 
 /// One propagation branch's network (SwinIRFM): residual groups on the stack of the current and the earlier enhanced
@@ -62,15 +63,40 @@ public:
     static constexpr int blocks = C.depths.blocks();
     static constexpr bool has_conv_first_feat = dim == 64;
 
+    /// Whether keys and values of a frame are computed once. (conv_first_feat sees neighbours: they would differ.)
+    static constexpr bool has_kv_cache =
+        C.kv_cache && Block::is_fused && Block::condition_frames > 0 && !has_conv_first_feat;
+
     struct State {
         std::array<typename Block::State, std::size_t(blocks)> block;
+        using FrameKv = std::array<Tensor<Scalar, 2, B>, std::size_t(blocks)>;
+        std::array<FrameKv, has_kv_cache ? std::size_t(Block::condition_frames) : 0>
+            kv;  ///< of the last steps, in turn
     };
 
+    /// Keeps the keys and values of a frame for the next steps, before it is moved anywhere. result: (H, W, C), what
+    /// `step` gave.
+    void store_kv(B& backend, View<const Scalar, 3> result, int step, State& state) const requires(has_kv_cache) {
+        const auto scope = backend.scope();
+        const int P = result.extent(0) * result.extent(1);
+        const auto outside = backend.scratch(1, dim), tokens = backend.scratch(P + 1, dim);
+        fill_zero(backend, outside);
+        patch_norm_.forward(backend, rows_of(result), tokens.slice(0, P));
+        patch_norm_.forward(backend, outside, tokens.slice(P, 1));
+        auto* kv = state.kv[std::size_t(step % Block::condition_frames)].data();
+        each_block([&](const Block& block) {
+            kv->resize(backend, P + 2, kv_width<Scalar>(Block::shape));
+            block.store_kv(backend, tokens, kv->view());
+            ++kv;
+        });
+    }
+
     /// stack: (frames, H, W, C), oldest first, the current frame last; step: 0 for the first frame of a branch, whose
-    /// state begins anew -> out: (H, W, C).
+    /// state begins anew -> out: (H, W, C). sources: (frames - 1, H, W), whence the alignment took each token of the
+    /// earlier frames (TokenGather), where store_kv() was called for every step before; else empty.
     template <class Probe = NoProbe>
     void forward(B& backend, View<const Scalar, 4> stack, int step, State& state, View<Scalar, 3> out,
-                 Probe&& probe = {}) const {
+                 Probe&& probe = {}, View<const int, 3> sources = {}) const {
         const auto scope = backend.scope();
         const int H = stack.extent(1), W = stack.extent(2);
         if constexpr (has_conv_first_feat) {
@@ -84,11 +110,24 @@ public:
         probe.embedded(normed);
         constexpr int queries = Block::query_frames, conditions = Block::condition_frames;
         const View<const Scalar, 4> all = normed, cond = all.slice(frames - queries - conditions, conditions);
+        std::array<std::array<StoredKv<Scalar>, std::size_t(conditions)>, std::size_t(blocks)> stored;
+        std::array<Condition<Scalar>, std::size_t(blocks)> condition;
         std::array<Reuse, std::size_t(blocks)> reuse;
         std::array<float, std::size_t(blocks)> depths;
         for (int n = 0; n < blocks; ++n) {
             reuse[std::size_t(n)] = reuse_of(n, step);
             depths[std::size_t(n)] = blocks > 1 ? float(n) / float(blocks - 1) : 0.0f;
+            condition[std::size_t(n)].frames = cond;
+            if constexpr (has_kv_cache) {
+                if (step == 0 || sources.data == nullptr) continue;
+                for (int f = 0; f < conditions; ++f) {
+                    const int age = std::min(conditions - f, step);  // while fewer are there the oldest is repeated
+                    stored[std::size_t(n)][std::size_t(f)] = {
+                        state.kv[std::size_t((step - age) % conditions)][std::size_t(n)].view(),
+                        sources[frames - 1 - age]};
+                }
+                condition[std::size_t(n)].stored = stored[std::size_t(n)].data();
+            }
         }
 
         View<const Scalar, 4> features = all.slice(frames - queries, queries);
@@ -103,8 +142,8 @@ public:
             [&](const auto&... groups) {
                 const auto run = [&](const auto& g) {
                     const auto next = backend.scratch(queries, H, W, dim);
-                    g.forward(backend, features, cond, &reuse[std::size_t(block)], &state.block[std::size_t(block)],
-                              &depths[std::size_t(block)], next, group, probe);
+                    g.forward(backend, features, &condition[std::size_t(block)], &reuse[std::size_t(block)],
+                              &state.block[std::size_t(block)], &depths[std::size_t(block)], next, group, probe);
                     features = next;
                     block += std::decay_t<decltype(g)>::depth;
                     ++group;
@@ -133,6 +172,18 @@ private:
         if (mask.kind == MaskKind::none || block < mask.first_blocks) return Reuse::none;
         if constexpr (mask.refresh_every > 0) step %= mask.refresh_every;
         return step == 0 ? Reuse::start : Reuse::masked;
+    }
+
+    template <class F>
+    void each_block(F f) const {
+        std::apply(
+            [&](const auto&... groups) {
+                const auto of = [&](const auto& g) {
+                    for (int k = 0; k < g.depth; ++k) f(g.block(k));
+                };
+                (of(groups), ...);
+            },
+            groups_);
     }
 
     template <std::size_t... I>

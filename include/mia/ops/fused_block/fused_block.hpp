@@ -10,6 +10,9 @@
 // for the active tokens; y = x + sum for the others, where `sum`, kept from frame to frame, is what the two branches
 // added when the token was last computed. A token is active if the state begins or the mask keeps it.
 //   x, y: (H, W, C), not overlapping; cond: (Fc, H, W, C), may be empty; keep: (H, W) bytes, written, may be empty.
+// Keys and values of earlier frames may be given in the place of cond, stored when the frames were made:
+//   store_kv: tokens (R, C), as in cond -> rows (R + 1, kv_width): of norm1(tokens), and last those of a window's
+//   padding
 // The composition of small ops in nn/masked_block.hpp is its reference.
 
 namespace mia {
@@ -35,6 +38,23 @@ struct WindowBundle {
     constexpr int count(int all_windows) const { return (all_windows + windows() - 1) / windows(); }
 };
 
+/// Keys and values of one earlier frame.
+template <class T>
+struct StoredKv {
+    View<const T, 2> rows;      ///< (P + 2, kv_width): of its P tokens, of zeros moved in from outside, of padding
+    View<const int, 2> source;  ///< (H, W) the frame's token that each place reads, -1: outside
+};
+
+/// What a block is told of the earlier frames, oldest first.
+template <class T>
+struct Condition {
+    View<const T, 4> frames{};            ///< (Fc, H, W, C)
+    const StoredKv<T>* stored = nullptr;  ///< Fc of them, in the place of frames; or null
+    Condition() = default;
+    template <std::convertible_to<View<const T, 4>> V>
+    Condition(const V& f, const StoredKv<T>* s = nullptr) : frames(f), stored(s) {}
+};
+
 /// How a block decides which tokens it computes anew (nn/mask_predictor.hpp).
 enum class BlockMask { none, learned, threshold };
 
@@ -47,6 +67,20 @@ struct BlockParameters {
     BlockMask mask;
     float threshold;
 };
+
+namespace detail {
+/// Channels of a head, rounded up to whole lanes.
+template <class T>
+constexpr int padded_head(const BlockShape& s) {
+    return (s.dim / s.num_heads + per_lane<T> - 1) / per_lane<T> * per_lane<T>;
+}
+}  // namespace detail
+
+/// Elements of a token's keys and values, all heads.
+template <class T>
+constexpr int kv_width(const BlockShape& s) {
+    return 2 * s.num_heads * detail::padded_head<T>(s);
+}
 
 /// What a fused block keeps from one frame to the next: two maps, while the composition keeps three.
 template <class B>
@@ -85,8 +119,15 @@ void pack_block(BasicCount<T>&, const BlockShape& shape, const BlockParameters<T
 }
 
 template <class T>
-void fused_block(BasicCount<T>& count, Shift, In<T, 3> x, In<T, 4>, const PackedBlock<BasicCount<T>>& block,
-                 Reuse reuse, FusedState<BasicCount<T>>& state, Out<T, 3> y, View<std::uint8_t, 2>) {
+void store_kv(BasicCount<T>& count, In<T, 2> tokens, const PackedBlock<BasicCount<T>>& block, Out<T, 2> rows) {
+    const std::int64_t macs = std::int64_t(tokens.extent(0)) * 2 * block.shape.dim * block.shape.dim;
+    count.record({"keys and values", block.parameters.qkv_weight.data, macs, macs}, rows);
+}
+
+template <class T>
+void fused_block(BasicCount<T>& count, Shift, In<T, 3> x, const Condition<T>& cond,
+                 const PackedBlock<BasicCount<T>>& block, Reuse reuse, FusedState<BasicCount<T>>& state, Out<T, 3> y,
+                 View<std::uint8_t, 2>) {
     const BlockShape& s = block.shape;
     const WindowGrid grid{x.extent(0), x.extent(1), s.window};
     const std::int64_t C = s.dim, P = grid.pixels(), N = s.keys();
@@ -100,7 +141,8 @@ void fused_block(BasicCount<T>& count, Shift, In<T, 3> x, In<T, 4>, const Packed
     const auto record = [&](const char* op, const T* owner, std::int64_t macs) {
         count.record({op, owner, macs, macs}, y);
     };
-    record("keys and values", p.qkv_weight.data, grid.windows() * N * 2 * C * C);
+    const std::int64_t keys = cond.stored ? s.window.tokens() : N;  // to compute
+    record("keys and values", p.qkv_weight.data, grid.windows() * keys * 2 * C * C);
     record("queries", p.qkv_weight.data, P * C * C);
     record("attention", p.bias_table.data, P * 2 * N * C);
     record("projection", p.proj_weight.data, P * C * C);

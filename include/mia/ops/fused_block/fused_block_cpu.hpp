@@ -33,14 +33,6 @@ struct PackedBlock<BasicCpu<T>> {
     const Wide<T>* norm(int which) const { return norms.data() + which * shape.dim; }
 };
 
-namespace detail {
-/// Channels of a head, rounded up to whole lanes.
-template <class T>
-int padded_head(const BlockShape& s) {
-    return simd::round_up(s.dim / s.num_heads, per_lane<T>);
-}
-}  // namespace detail
-
 template <class T>
 void pack_block(BasicCpu<T>&, const BlockShape& shape, const BlockParameters<T>& p, PackedBlock<BasicCpu<T>>& packed) {
     const int C = shape.dim, N = shape.keys(), Q = shape.window.tokens(), heads = shape.num_heads;
@@ -144,7 +136,7 @@ public:
         const WindowBundle bundle = bundle_of(s);
         const std::ptrdiff_t C = simd::ceil_div(s.dim, n), A = s.num_heads * padded_head<T>(s) / n, N = s.keys(),
                              batch = std::ptrdiff_t(batch_bundles(s)) * bundle.width();
-        return std::size_t((4 * batch + bundle.width()) * C + 2 * A * (batch + width) +
+        return std::size_t((4 * batch + bundle.width()) * C + 2 * A * (batch + width) + (n > 1 ? A * width : 0) +
                            2 * A * bundle.windows() * (N + width)) *
                    sizeof(L) +
                std::size_t(width * (simd::round_up(s.hidden, n) + 2 * std::max<std::ptrdiff_t>(N, s.dim)) + batch) *
@@ -173,6 +165,7 @@ public:
         for (L** p : {&raw_, &current_, &normed_, &picked_tokens_}) take(*p, batch * C);
         take(earlier_, bundle_.width() * C);
         for (L** p : {&query_, &heads_}) take(*p, A * (batch + width));
+        if (n > 1) take(pairs_, A * width);
         take(keys_, A * kv_stride_);
         take(values_, A_ * kv_stride_);
         take(hidden_, width * w_.fc1.M);
@@ -191,7 +184,8 @@ public:
     }
 
     /// Computes the windows of one batch.
-    Counts run(int batch, const T* x, const T* cond, Reuse reuse, T* pred_q, T* sum, T* y, std::uint8_t* keep);
+    Counts run(int batch, const T* x, const Condition<T>& cond, Reuse reuse, T* pred_q, T* sum, T* y,
+               std::uint8_t* keep);
 
 private:
     int panels(int count) const { return simd::ceil_div(count, width); }
@@ -289,13 +283,16 @@ private:
     }
 
     /// Keys and values of the active windows of a bundle, all frames.
-    void keys_and_values(int bundle, unsigned windows, const T* x, const T* cond) {
+    void keys_and_values(int bundle, unsigned windows, const T* x, const Condition<T>& cond) {
         using namespace simd;
         const int tiles_of_panel = ceil_div(2 * A_, max_tile_rows(panel_vectors)),
                   tiles = panels(bundle_.width()) * tiles_of_panel;
         const std::ptrdiff_t image = std::ptrdiff_t(grid_.pixels()) * C_;
-        for (int f = 0; f <= s_.condition_frames; ++f) {  // oldest first, the current frame last
-            const T* from = f < s_.condition_frames ? cond + f * image : x;
+        if (cond.stored)
+            for (int f = 0; f < s_.condition_frames; ++f) read_kv(bundle, windows, cond.stored[f], f);
+        // Oldest first, the current frame last.
+        for (int f = cond.stored ? s_.condition_frames : 0; f <= s_.condition_frames; ++f) {
+            const T* from = f < s_.condition_frames ? cond.frames.data + f * image : x;
             const L* tokens = current_ + bundle * bundle_size();
             if (f < s_.condition_frames) {
                 gather(from, bundle, windows, earlier_);
@@ -319,6 +316,34 @@ private:
                         prefetch(from, bundle, lane / width * tiles_of_panel + m / max_tile_rows(panel_vectors), tiles);
                     });
             });
+        }
+    }
+
+    /// Keys and values of the active windows of a bundle in frame f, which were stored.
+    void read_kv(int bundle, unsigned windows, const StoredKv<T>& stored, int f) {
+        const std::ptrdiff_t size = 2 * A_;
+        for (int i = 0; i < bundle_.windows(); ++i) {
+            if (!(windows & 1u << i)) continue;
+            const int* pixels = pixel_ + bundle * bundle_.width() + i * bundle_.stride();
+            const auto keys_of = [&](int q) {
+                const int pixel = pixels[q], from = pixel < 0 ? grid_.pixels() + 1 : stored.source.data[pixel];
+                return stored.rows.data + (from < 0 ? grid_.pixels() : from) * size;
+            };
+            const auto values_of = [&](int q) { return keys_of(q) + A_; };
+            const std::ptrdiff_t first = f * Q_ + i * kv_window_;
+            simd::rows_to_panel<T>(keys_of, Q_, A_, keys_ + first, kv_stride_);
+            if constexpr (n == 1) {
+                simd::rows_to_panel<T>(values_of, Q_, A_, values_ + first, kv_stride_);
+            } else {  // lanes hold two channels, values one
+                for (int q = 0; q < Q_; q += width) {
+                    const int count = std::min(width, Q_ - q);
+                    simd::rows_to_panel<T>([&](int j) { return values_of(q + j); }, count, A_, pairs_, width);
+                    for (int c = 0; c < A_; ++c)
+                        for (int j = 0; j < count; ++j)
+                            values_[c * kv_stride_ + first + q + j] =
+                                reinterpret_cast<const T*>(pairs_ + c / n * width + j)[c % n];
+                }
+            }
         }
     }
 
@@ -451,8 +476,9 @@ private:
     L* earlier_;                                    // (panels of a bundle, lanes of C, width)
     // Of the batch's active tokens: (lanes of A, tokens), or (panels, lanes of A, width) where a batch is one window.
     L *query_, *heads_;
-    L* keys_;    // (lanes of A, kv_stride), a window every kv_window
-    T* values_;  // (A, kv_stride)
+    L* pairs_ = nullptr;  // (lanes of A, width) stored values, where a lane holds more than one channel
+    L* keys_;             // (lanes of A, kv_stride), a window every kv_window
+    T* values_;           // (A, kv_stride)
     W *branch_, *x1_, *hidden_, *scores_, *picked_, *valid_;
     int *pixel_, *next_pixel_, *lane_token_, *lane_pixel_, *keep_;
     int* begin_;        // (windows of the batch + 1) where each one's active tokens begin
@@ -461,8 +487,8 @@ private:
 };
 
 template <class T>
-typename BlockWorker<T>::Counts BlockWorker<T>::run(int batch, const T* x, const T* cond, Reuse reuse, T* pred_q,
-                                                    T* sum, T* y, std::uint8_t* keep) {
+typename BlockWorker<T>::Counts BlockWorker<T>::run(int batch, const T* x, const Condition<T>& cond, Reuse reuse,
+                                                    T* pred_q, T* sum, T* y, std::uint8_t* keep) {
     locate(batch);
     const bool masked = reuse == Reuse::masked;
     const unsigned all = (1u << bundle_.windows()) - 1;
@@ -518,12 +544,36 @@ typename BlockWorker<T>::Counts BlockWorker<T>::run(int batch, const T* x, const
 }
 
 #ifdef MIA_COMPILED_KERNELS
-extern template BlockWorker<float>::Counts BlockWorker<float>::run(int, const float*, const float*, Reuse, float*,
-                                                                   float*, float*, std::uint8_t*);
-extern template BlockWorker<double>::Counts BlockWorker<double>::run(int, const double*, const double*, Reuse, double*,
-                                                                     double*, double*, std::uint8_t*);
-extern template BlockWorker<Bf16>::Counts BlockWorker<Bf16>::run(int, const Bf16*, const Bf16*, Reuse, Bf16*, Bf16*,
-                                                                 Bf16*, std::uint8_t*);
+extern template BlockWorker<float>::Counts BlockWorker<float>::run(int, const float*, const Condition<float>&, Reuse,
+                                                                   float*, float*, float*, std::uint8_t*);
+extern template BlockWorker<double>::Counts BlockWorker<double>::run(int, const double*, const Condition<double>&,
+                                                                     Reuse, double*, double*, double*, std::uint8_t*);
+extern template BlockWorker<Bf16>::Counts BlockWorker<Bf16>::run(int, const Bf16*, const Condition<Bf16>&, Reuse, Bf16*,
+                                                                 Bf16*, Bf16*, std::uint8_t*);
+#endif
+
+/// Keys and values of up to a panel of tokens, by rows. normed, kv: scratch.
+template <class T>
+void store_kv_panel(const PackedRows<T>& weights, const Wide<T>* norm_weight, const Wide<T>* norm_bias, int C,
+                    const T* tokens, int count, int vectors, Lane<T>* normed, Lane<T>* kv, T* rows) {
+    using namespace simd;
+    constexpr int width = panel_vectors * lanes<T>, n = per_lane<T>;
+    const std::ptrdiff_t M = weights.M;
+    rows_to_panel<T>([=](int i) { return tokens + std::ptrdiff_t(i) * C; }, count, C, normed, width);
+    panel_layer_norm<T>(normed, C, vectors, norm_weight, norm_bias, Wide<T>(layer_norm_eps), nullptr, normed);
+    panel_product<T>(weights, normed, width, vectors, [=](int m, int j, const Vec<T>(&v)[n]) MIA_INLINE_LAMBDA {
+        store(kv + m / n * width + j * lanes<T>, pack(v));
+    });
+    panel_to_rows<T>(kv, width, count, int(M), [=](int i) { return rows + i * M; });
+}
+
+#ifdef MIA_COMPILED_KERNELS
+extern template void store_kv_panel(const PackedRows<float>&, const float*, const float*, int, const float*, int, int,
+                                    float*, float*, float*);
+extern template void store_kv_panel(const PackedRows<double>&, const double*, const double*, int, const double*, int,
+                                    int, double*, double*, double*);
+extern template void store_kv_panel(const PackedRows<Bf16>&, const float*, const float*, int, const Bf16*, int, int,
+                                    Lane<Bf16>*, Lane<Bf16>*, Bf16*);
 #endif
 
 /// One object a thread for the length of a call, with that thread's scratch; the objects themselves lie in the scratch
@@ -563,8 +613,35 @@ private:
 }  // namespace detail
 
 template <class T>
-void fused_block(BasicCpu<T>& cpu, Shift shift, In<T, 3> x, In<T, 4> cond, const PackedBlock<BasicCpu<T>>& block,
-                 Reuse reuse, FusedState<BasicCpu<T>>& state, Out<T, 3> y, View<std::uint8_t, 2> keep) {
+void store_kv(BasicCpu<T>& cpu, In<T, 2> tokens, const PackedBlock<BasicCpu<T>>& block, Out<T, 2> rows) {
+    constexpr int width = simd::panel_vectors * simd::lanes<T>, n = per_lane<T>;
+    const int R = tokens.extent(0), C = block.shape.dim, M = kv_width<T>(block.shape);
+    require(block.ready && tokens.extent(1) == C && rows.extent(0) == R + 1 && rows.extent(1) == M, "store_kv: tokens ",
+            shape_text(tokens), ", rows ", shape_text(rows), "; needed: (R, ", C, "), (R + 1, ", M,
+            "), and a block that is packed");
+    const std::size_t normed_size = std::size_t(simd::ceil_div(C, n)) * width, kv_size = std::size_t(M / n) * width;
+    cpu.reserve_worker_scratch((normed_size + kv_size) * sizeof(Lane<T>) + 2 * cache_line);
+    cpu.parallel_for(simd::ceil_div(R, width), 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int index) {
+        Arena& arena = cpu.worker_scratch(index);
+        const ScratchScope scope(arena);
+        auto* normed = static_cast<Lane<T>*>(arena.take(normed_size * sizeof(Lane<T>)));
+        auto* kv = static_cast<Lane<T>*>(arena.take(kv_size * sizeof(Lane<T>)));
+        std::fill_n(normed, normed_size, Lane<T>());
+        for (std::ptrdiff_t p = begin; p < end; ++p) {
+            const int count = std::min(width, R - int(p) * width), vectors = count > simd::lanes<T> ? 2 : 1;
+            detail::store_kv_panel<T>(block.kv, block.norm(0), block.norm(1), C, tokens.data + p * width * C, count,
+                                      vectors, normed, kv, rows.data + p * width * M);
+        }
+    });
+    for (int m = 0; m < M; ++m) rows(R, m) = T(block.kv.bias.data()[m]);
+    const std::int64_t macs = std::int64_t(R) * 2 * C * C;
+    cpu.record({"store_kv", &block, macs, macs});
+}
+
+template <class T>
+void fused_block(BasicCpu<T>& cpu, Shift shift, In<T, 3> x, const Condition<T>& cond,
+                 const PackedBlock<BasicCpu<T>>& block, Reuse reuse, FusedState<BasicCpu<T>>& state, Out<T, 3> y,
+                 View<std::uint8_t, 2> keep) {
     require(block.ready,
             "fused_block: the parameters are not packed; call prepare(backend, model) after loading or changing them");
     using Worker = detail::BlockWorker<T>;
@@ -582,8 +659,8 @@ void fused_block(BasicCpu<T>& cpu, Shift shift, In<T, 3> x, In<T, 4> cond, const
     cpu.parallel_for(batches, 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int index) {
         typename Worker::Counts active;
         for (std::ptrdiff_t b = begin; b < end; ++b) {
-            const auto counts = workers[index].run(int(b), x.data, cond.data, reuse, state.pred_q.data(),
-                                                   state.sum.data(), y.data, keep.data);
+            const auto counts = workers[index].run(int(b), x.data, cond, reuse, state.pred_q.data(), state.sum.data(),
+                                                   y.data, keep.data);
             active.tokens += counts.tokens;
             active.windows += counts.windows;
         }
@@ -591,7 +668,8 @@ void fused_block(BasicCpu<T>& cpu, Shift shift, In<T, 3> x, In<T, 4> cond, const
         windows += active.windows;
     });
     const std::int64_t C = s.dim, N = s.keys(), P = grid.pixels();
-    const std::int64_t per_window = 2 * N * C * C, per_token = 2 * C * C + 2 * N * C + 2 * C * s.hidden;
+    const std::int64_t keys = cond.stored ? s.window.tokens() : N;  // computed here
+    const std::int64_t per_window = 2 * keys * C * C, per_token = 2 * C * C + 2 * N * C + 2 * C * s.hidden;
     const std::int64_t predictor = reuse == Reuse::masked && block.mask == BlockMask::learned ? P * C : 0;
     cpu.record({"fused_block", &block, windows * per_window + tokens * per_token + predictor,
                 grid.windows() * per_window + P * per_token + predictor});

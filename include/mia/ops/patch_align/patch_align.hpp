@@ -11,6 +11,7 @@
 //   4. y[y, x, :] = x[round(uy), round(ux), :], half to even; 0 outside the image
 //   x, y: (H, W, C), not overlapping; flow: (H, W, 2) float, in pixels. H, W >= 5 (the reflection), or both multiples
 //   of 8.
+// patch_source: (H, W), the row-major number of the pixel that each one reads, -1 outside the image.
 
 namespace mia {
 
@@ -22,16 +23,25 @@ void patch_align(BasicCount<T>& count, In<T, 3>, View<const float, 3> flow, Out<
     count.template scratch<float>((flow.extent(0) + 7) / 8, (flow.extent(1) + 7) / 8, 2);
     count.record({"patch_align"}, y);
 }
+template <class T>
+void patch_source(BasicCount<T>& count, View<const float, 3> flow, View<int, 2> source) {
+    const auto scope = count.scope();
+    count.template scratch<float>((flow.extent(0) + 7) / 8, (flow.extent(1) + 7) / 8, 2);
+    count.record({"patch_source"}, source);
+}
 
 namespace detail {
+inline void check_patches(int H, int W) {
+    require((H >= 5 || H % patch_size == 0) && (W >= 5 || W % patch_size == 0), "patch_align: a flow of ", H, " x ", W,
+            " cannot be reflected to multiples of 8; give at least 5 x 5 pixels (pad the frames)");
+}
 template <class T>
 void check_patch_align(View<const T, 3> x, View<const float, 3> flow, View<T, 3> y) {
     const int H = x.extent(0), W = x.extent(1);
     require(same_shape(x, y) && flow.extent(0) == H && flow.extent(1) == W && flow.extent(2) == 2, "patch_align: x ",
             shape_text(x), ", flow ", shape_text(flow), ", y ", shape_text(y),
             "; needed: (H, W, C), (H, W, 2), (H, W, C)");
-    require((H >= 5 || H % patch_size == 0) && (W >= 5 || W % patch_size == 0), "patch_align: a flow of ", H, " x ", W,
-            " cannot be reflected to multiples of 8; give at least 5 x 5 pixels (pad the frames)");
+    check_patches(H, W);
 }
 }  // namespace detail
 

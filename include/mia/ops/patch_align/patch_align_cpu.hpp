@@ -29,29 +29,46 @@ MIA_HOST_DEVICE inline int nearest(float coordinate, int size) {
     const float rounded = std::nearbyint(coordinate);
     return rounded >= 0 && rounded <= float(size - 1) ? int(rounded) : -1;
 }
-}  // namespace detail
 
-template <class T>
-void patch_align(BasicCpu<T>& cpu, In<T, 3> x, View<const float, 3> flow, Out<T, 3> y) {
-    const int H = x.extent(0), W = x.extent(1), C = x.extent(2);
-    detail::check_patch_align<T>(x, flow, y);
+/// f(p, source) for every pixel p: the row-major number of the one that it reads, or -1 outside.
+template <class T, class F>
+void each_patch_source(BasicCpu<T>& cpu, View<const float, 3> flow, F f) {
+    const int H = flow.extent(0), W = flow.extent(1);
     const auto scope = cpu.scope();
     const auto mean = cpu.template scratch<float>(simd::ceil_div(H, patch_size), simd::ceil_div(W, patch_size), 2);
-    detail::patch_mean<T>(cpu, flow, mean);
-    const std::size_t bytes = std::size_t(C) * sizeof(T);
+    patch_mean<T>(cpu, flow, mean);
     cpu.parallel_for(H, 8, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
         for (int i = int(begin); i < int(end); ++i)
             for (int j = 0; j < W; ++j) {
                 const float* m = &mean(i / patch_size, j / patch_size, 0);
-                const int column = detail::nearest(sampling_coordinate(j, m[0], W), W);
-                const int row = detail::nearest(sampling_coordinate(i, m[1], H), H);
-                T* out = y.data + (std::ptrdiff_t(i) * W + j) * C;
-                if (row < 0 || column < 0)
-                    std::memset(out, 0, bytes);
-                else
-                    std::memcpy(out, x.data + (std::ptrdiff_t(row) * W + column) * C, bytes);
+                const int column = nearest(sampling_coordinate(j, m[0], W), W);
+                const int row = nearest(sampling_coordinate(i, m[1], H), H);
+                f(i * W + j, row < 0 || column < 0 ? -1 : row * W + column);
             }
     });
+}
+}  // namespace detail
+
+template <class T>
+void patch_align(BasicCpu<T>& cpu, In<T, 3> x, View<const float, 3> flow, Out<T, 3> y) {
+    detail::check_patch_align<T>(x, flow, y);
+    const std::ptrdiff_t C = x.extent(2);
+    const std::size_t bytes = std::size_t(C) * sizeof(T);
+    detail::each_patch_source(cpu, flow, [=](int p, int source) {
+        if (source < 0)
+            std::memset(y.data + p * C, 0, bytes);
+        else
+            std::memcpy(y.data + p * C, x.data + source * C, bytes);
+    });
+}
+
+template <class T>
+void patch_source(BasicCpu<T>& cpu, View<const float, 3> flow, View<int, 2> source) {
+    const int H = flow.extent(0), W = flow.extent(1);
+    require(flow.extent(2) == 2 && source.extent(0) == H && source.extent(1) == W, "patch_source: flow ",
+            shape_text(flow), " and source ", shape_text(source), "; needed: (H, W, 2), (H, W)");
+    detail::check_patches(H, W);
+    detail::each_patch_source(cpu, flow, [=](int p, int from) { source.data[p] = from; });
 }
 
 }  // namespace mia
