@@ -73,6 +73,11 @@ public:
         else
             forward_composed(backend, shift, x, cond.frames, reuse, state, y, probe, depth);
     }
+    template <class Probe = NoProbe>
+    void forward(B& backend, Shift shift, View<const Scalar, 4> x, View<const Scalar, 4> cond, Reuse reuse,
+                 State& state, View<Scalar, 4> y, Probe&& probe = {}, float depth = 0) const {
+        forward(backend, shift, x, Condition<Scalar>(cond), reuse, state, y, probe, depth);
+    }
 
     /// Keys and values of an earlier frame for later calls' `cond`. tokens: (P + 1, C) its tokens, normed as cond is,
     /// the last one what was zeros -> rows: (P + 2, kv_width), see StoredKv.

@@ -51,8 +51,7 @@ struct Condition {
     View<const T, 4> frames{};            ///< (Fc, H, W, C)
     const StoredKv<T>* stored = nullptr;  ///< Fc of them, in the place of frames; or null
     Condition() = default;
-    template <std::convertible_to<View<const T, 4>> V>
-    Condition(const V& f, const StoredKv<T>* s = nullptr) : frames(f), stored(s) {}
+    explicit Condition(View<const T, 4> f, const StoredKv<T>* s = nullptr) : frames(f), stored(s) {}
 };
 
 /// How a block decides which tokens it computes anew (nn/mask_predictor.hpp).
