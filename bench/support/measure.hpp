@@ -5,6 +5,7 @@
 #include <functional>
 #include <initializer_list>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "support/peak.hpp"
@@ -35,6 +36,14 @@ public:
         begin_ = seconds(cpu_.threads());
         wall_ = seconds(0);
         calls_ = 0;
+        left_out_ = 0;
+    }
+    /// What f does belongs to no call.
+    template <class F>
+    void leave_out(F&& f) {
+        const double from = seconds(cpu_.threads());
+        f();
+        left_out_ += seconds(cpu_.threads()) - from;
     }
     /// After each call: whether the group is long enough beside its measurements of the peak.
     bool is_due() {
@@ -43,7 +52,7 @@ public:
     }
     void end_group() {
         if (calls_ == 0) return;
-        const double time = (seconds(cpu_.threads()) - begin_) / calls_, peak = peak_, copy = copy_;
+        const double time = (seconds(cpu_.threads()) - begin_ - left_out_) / calls_, peak = peak_, copy = copy_;
         times_.push_back(time);
         start();
         if (cost_.macs > 0) shares_.push_back(2 * cost_.macs / time / ((peak + peak_) / 2));
@@ -73,19 +82,32 @@ private:
 
     B& cpu_;
     Cost cost_;
-    double peak_ = 0, copy_ = 0, begin_ = 0, wall_ = 0;
+    double peak_ = 0, copy_ = 0, begin_ = 0, wall_ = 0, left_out_ = 0;
     int calls_ = 0;
     std::vector<double> times_, shares_, copy_shares_;
 };
 
-/// The loop of every case: run() is one call. Calls before the clock starts: the first one grows the backend's scratch,
-/// the second finds it in one new piece, the third is the steady state. Fewer where a call takes seconds.
-template <class B, class F>
-void measure(benchmark::State& state, B& cpu, Cost cost, F&& run, int warm_up_calls = 2) {
-    for (int i = 0; i < warm_up_calls && !is_short_run; ++i) run();
+struct Nothing {
+    void operator()() const {}
+};
+
+/// The loop of every case: run() is one call; before() comes before each and is not timed. Calls before the clock
+/// starts: the first one grows the backend's scratch, the second finds it in one new piece, the third is the steady
+/// state. Fewer where a call takes seconds.
+template <class B, class F, class Before = Nothing>
+void measure(benchmark::State& state, B& cpu, Cost cost, F&& run, int warm_up_calls = 2, Before&& before = {}) {
+    for (int i = 0; i < warm_up_calls && !is_short_run; ++i) {
+        before();
+        run();
+    }
     Pace pace(cpu, cost);
     pace.start();
     for (auto _ : state) {
+        if constexpr (!std::is_same_v<std::decay_t<Before>, Nothing>) {
+            state.PauseTiming();
+            pace.leave_out(before);
+            state.ResumeTiming();
+        }
         run();
         benchmark::ClobberMemory();
         if (pace.is_due()) {
@@ -97,6 +119,7 @@ void measure(benchmark::State& state, B& cpu, Cost cost, F&& run, int warm_up_ca
     pace.end_group();
     const double start = seconds(0);
     while (!is_short_run && pace.groups() < least_groups && seconds(0) - start < patience) {
+        pace.leave_out(before);
         run();
         benchmark::ClobberMemory();
         if (pace.is_due()) pace.end_group();
