@@ -1,5 +1,6 @@
 #include <benchmark/benchmark.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -20,6 +21,12 @@ int main(int argc, char** argv) {
     arguments.push_back(nullptr);
     benchmark::Initialize(&count, arguments.data());
     if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 1;
+#ifdef MIA_BENCH_CUDA
+    if (const std::string missing = mia::missing_gpu(); !missing.empty()) {
+        std::fprintf(stderr, "mia_bench_cuda: %s. mia_bench measures the processor.\n", missing.c_str());
+        return 1;
+    }
+#else
     benchmark::AddCustomContext("float lanes", mia::text(mia::simd::lanes<float>));
     benchmark::AddCustomContext("compiler", __VERSION__);
     for (const int threads : {1, 2}) {
@@ -29,6 +36,7 @@ int main(int argc, char** argv) {
         benchmark::AddCustomContext(mia::text("peak at the start, threads: ", threads),
                                     mia::text(peak, " GFLOP/s, copies ", copy, " GB/s"));
     }
+#endif
     benchmark::RunSpecifiedBenchmarks();
     benchmark::Shutdown();
 }

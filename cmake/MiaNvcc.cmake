@@ -1,5 +1,5 @@
-# mia_add_nvcc_object(NAME.o source [chip...]): a custom command that compiles a .cu file to an object, for the given chips
-# or those of MIA_CUDA_ARCHITECTURES, and, by the driver, for later ones. Warnings and spilled registers are errors. What
+# mia_add_nvcc_object(NAME.o source [CHIPS ...] [INCLUDE ...]): a custom command that compiles a .cu file to an object, for
+# the given chips or those of MIA_CUDA_ARCHITECTURES, and, by the driver, for later ones. Warnings and spilled registers are errors. What
 # ptxas says of each kernel goes to a file beside it, NAME.ptxas. Needs the toolkit, no GPU. A command of our own: CMake
 # before 3.26 does not know that nvcc has C++20. Sets MIA_NVCC, and MIA_CUDART: the runtime, that programs with such an object link.
 find_program(MIA_NVCC nvcc HINTS ENV CUDA_HOME /usr/local/cuda PATH_SUFFIXES bin)
@@ -7,7 +7,8 @@ find_library(MIA_CUDART cudart_static HINTS ENV CUDA_HOME /usr/local/cuda PATH_S
 set(MIA_CUDA_ARCHITECTURES 80;90 CACHE STRING "What nvcc compiles for: 80;90 are A100 and H100")
 
 function(mia_add_nvcc_object output source)
-    set(numbers ${ARGN})
+    cmake_parse_arguments(of "" "" "CHIPS;INCLUDE" ${ARGN})
+    set(numbers ${of_CHIPS})
     if(NOT numbers)
         set(numbers ${MIA_CUDA_ARCHITECTURES})
     endif()
@@ -15,6 +16,7 @@ function(mia_add_nvcc_object output source)
     foreach(number ${numbers})
         list(APPEND chips -gencode arch=compute_${number},code=sm_${number})
     endforeach()
+    list(TRANSFORM of_INCLUDE PREPEND -I)
     list(GET numbers -1 newest)
     list(APPEND chips -gencode arch=compute_${newest},code=compute_${newest})
     get_filename_component(path ${source} ABSOLUTE)
@@ -23,7 +25,7 @@ function(mia_add_nvcc_object output source)
     add_custom_command(OUTPUT ${output} ${name}.ptxas DEPENDS ${path}
         DEPFILE ${CMAKE_CURRENT_BINARY_DIR}/${name}.d VERBATIM
         COMMAND bash -c [["$@" > $0 2>&1 || { cat $0; exit 1; }]] ${name}.ptxas
-            ${MIA_NVCC} -std=c++20 -O3 ${chips} -I${PROJECT_SOURCE_DIR}/include -I${PROJECT_SOURCE_DIR}/examples
+            ${MIA_NVCC} -std=c++20 -O3 ${chips} -I${PROJECT_SOURCE_DIR}/include ${of_INCLUDE}
             -Werror all-warnings -Xcompiler=-Wall,-Wextra,-Werror,-Wno-psabi,-Wno-restrict
             -Xptxas=-v,-warn-spills,-warn-lmem-usage -MD -MF ${name}.d -c ${path} -o ${output}
         COMMENT "Compiling ${name} with nvcc")

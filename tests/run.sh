@@ -53,13 +53,17 @@ plain() {
 
 formatted() { git ls-files '*.hpp' '*.cpp' '*.cuh' '*.cu' | xargs clang-format --dry-run -Werror; }
 
-# The first stage compiles them for two.
-every_chip() {
+# The first stage compiles the kernels for two chips, and the benchmarks for the emulator.
+nvcc_for_all() {
     grep -q '^MIA_NVCC:FILEPATH=/' build/CMakeCache.txt || { echo "not compiled: there is no nvcc"; return 0; }
-    build build mia_cuda_all_chips
+    build build "mia_cuda_all_chips mia_bench_cuda" || return 1
+    build/bench/mia_bench_cuda --benchmark_min_time=0.001 2>&1 | tee build/bench_cuda.log
+    grep -qE 'no GPU|layer_norm/base/cuda' build/bench_cuda.log
 }
 
 unit="mia_test_core mia_test_ops mia_test_nn mia_test_models mia_test_io mia_test_metrics mia_test_visual mia_test_train"
+cuda="mia_test_cuda_emulation mia_test_cuda"
+cuda_tests='^mia_test_cuda(_emulation)?[.]seed_2'
 no_programs=(-DMIA_EXAMPLES=OFF -DMIA_BENCHMARKS=OFF)
 whole_builds='^(compile_fail|consumer|linked_twice|docs|example|mia_bench|mia_test_cuda|mia_cuda)'  # what the first stage has run
 
@@ -68,15 +72,16 @@ avx2=x86-64-v3
 grep -q avx2 /proc/cpuinfo || avx2=x86-64
 
 second_compiler() {
-    build build-clang "$unit mia_test_video" "${no_programs[@]}" -DCMAKE_CXX_COMPILER=clang++ -DMIA_ARCH=$avx2 &&
-        run_tests build-clang -E "$whole_builds"
+    build build-clang "$unit $cuda mia_test_video" "${no_programs[@]}" -DCMAKE_CXX_COMPILER=clang++ -DMIA_ARCH=$avx2 &&
+        run_tests build-clang -E "$whole_builds" && run_tests build-clang -R "$cuda_tests"
 }
 
-# All but the large whole-model goldens.
+# All but the large whole-model goldens; CUDA's ops on the emulator.
 memory_sanitizers() {
-    build build-asan "$unit mia_test_video" "${no_programs[@]}" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 \
+    build build-asan "$unit $cuda mia_test_video" "${no_programs[@]}" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 \
         -DMIA_SANITIZE=address,undefined -DMIA_ARCH=$avx2 &&
-        run_tests build-asan -E "$whole_builds|MiaVsrGolden.(WithMask|StillPicture)"
+        run_tests build-asan -E "$whole_builds|MiaVsrGolden.(WithMask|StillPicture)" &&
+        run_tests build-asan -R "$cuda_tests"
 }
 
 thread_sanitizer() {
@@ -112,7 +117,7 @@ stage "build and tests" plain
 if [ "$long" = --long ]; then
     stage "format" formatted
     stage "each header alone" build build mia_headers_alone
-    stage "CUDA kernels for every chip" every_chip
+    stage "nvcc: every chip, benchmarks" nvcc_for_all
     stage "clang, AVX2" second_compiler
     stage "address and undefined behaviour sanitizers" memory_sanitizers
     stage "thread sanitizer" thread_sanitizer

@@ -8,20 +8,22 @@ namespace {
 using namespace mia;
 using namespace mia::bench;
 
-constexpr double bytes = double(pixels) * (2 * 3 + 2) * sizeof(float);
+constexpr double block_match_bytes = double(pixels) * (2 * 3 + 2) * sizeof(float);
 
-void run(benchmark::State& state, Cpu& cpu, MatchPrecision precision) {
-    const auto ref = random_tensor({height, width, 3}, 0, 1), supp = random_tensor({height, width, 3}, 0, 1, 8);
-    Tensor<float, 3> flow(height, width, 2);
-    measure(state, cpu, {.bytes = bytes}, [&] { block_match(cpu, ref.view(), supp.view(), flow.view(), precision); });
+void run_block_match(benchmark::State& state, Device& device, MatchPrecision precision) {
+    const auto ref = on(device, random_tensor({height, width, 3}, 0, 1)),
+               supp = on(device, random_tensor({height, width, 3}, 0, 1, 8));
+    auto flow = room(device, height, width, 2);
+    measure(state, device, {.bytes = block_match_bytes},
+            [&] { block_match(device, ref.view(), supp.view(), flow.view(), precision); });
     constexpr double differences = double((height + 7) / 8) * ((width + 7) / 8) * 17 * 17 * 16 * 16;
     state.counters["differences/s"] = differences / double(state.counters["s"]);
 }
-void add(const std::string& name, MatchPrecision precision) {
-    add_case(name, {1, 2}, [=](benchmark::State& state, Cpu& cpu) { run(state, cpu, precision); });
+void add_block_match(const std::string& name, MatchPrecision precision) {
+    add_case(name, {1, 2}, [=](benchmark::State& state, Device& device) { run_block_match(state, device, precision); });
 }
-[[maybe_unused]] const bool added =
-    (add("block_match/pixel", MatchPrecision::pixel), add("block_match/quarter", MatchPrecision::quarter),
-     add_copy_baseline("block_match", bytes), true);
+[[maybe_unused]] const bool block_match_added = (add_block_match("block_match/pixel", MatchPrecision::pixel),
+                                                 add_block_match("block_match/quarter", MatchPrecision::quarter),
+                                                 add_copy_baseline("block_match", block_match_bytes), true);
 
 }  // namespace

@@ -6,16 +6,16 @@ namespace {
 using namespace mia;
 using namespace mia::bench;
 
-void add(const std::string& model, int C) {
+void add_patch_align(const std::string& model, int C) {
     const double bytes = double(pixels) * (2 * C + 2) * sizeof(float);
-    add_case("patch_align/" + model, {1, 2}, [=](benchmark::State& state, Cpu& cpu) {
-        const auto x = random_tensor({height, width, C});
-        const auto flow = smooth_flow();
-        Tensor<float, 3> y(height, width, C);
-        measure(state, cpu, {.bytes = bytes}, [&] { patch_align(cpu, x.view(), flow.view(), y.view()); });
+    add_case("patch_align/" + model, {1, 2}, [=](benchmark::State& state, Device& device) {
+        const auto x = on(device, random_tensor({height, width, C}));
+        const auto flow = on(device, smooth_flow());
+        auto y = room(device, height, width, C);
+        measure(state, device, {.bytes = bytes}, [&] { patch_align(device, x.view(), flow.view(), y.view()); });
     });
     add_copy_baseline("patch_align/" + model, bytes);
 }
-[[maybe_unused]] const bool added = (add("base", base.embed_dim), true);
+[[maybe_unused]] const bool patch_align_added = (add_patch_align("base", base.embed_dim), true);
 
 }  // namespace

@@ -1,4 +1,6 @@
+#ifndef MIA_BENCH_CUDA
 #include <Eigen/Dense>
+#endif
 
 #include "mia/ops/window_attention/window_attention.hpp"
 #include "support/fixture.hpp"
@@ -9,40 +11,43 @@ namespace {
 using namespace mia;
 using namespace mia::bench;
 
-constexpr WindowFrames frames{.keys = 3, .queries = 1};
+constexpr WindowFrames three_and_one{.keys = 3, .queries = 1};
 
-Cost cost_of(const AttentionConfig& config) {
-    return {.macs = 2.0 * pixels * frames.keys * config.window.tokens() * config.embed_dim};
+Cost attention_cost(const AttentionConfig& config) {
+    return {.macs = 2.0 * pixels * three_and_one.keys * config.window.tokens() * config.embed_dim};
 }
 
-void run_attention(benchmark::State& state, Cpu& cpu, const AttentionConfig& config, Shift shift) {
-    const int C = config.embed_dim, N = frames.keys * config.window.tokens();
+void run_attention(benchmark::State& state, Device& device, const AttentionConfig& config, Shift shift) {
+    const int C = config.embed_dim, N = three_and_one.keys * config.window.tokens();
     const WindowGrid grid{height, width, config.window, shift};
-    const auto scope = cpu.scope();
-    ActiveRows rows = make_active_rows(cpu, grid, 1);
-    select_rows(cpu, grid, 1, View<const std::uint8_t, 3>{}, rows);
-    const auto q = random_tensor({pixels, C});
-    const auto kv = random_tensor({grid.windows(), N, 2 * C});
-    const auto table = random_tensor({bias_rows_in_time(frames) * config.window.offsets(), config.num_heads});
-    Tensor<float, 2> y(pixels, C);
-    PackedPositionBias<Cpu> bias;
-    pack_position_bias(cpu, table.view(), config.window, frames, bias);
-    measure(state, cpu, cost_of(config),
-            [&] { window_attention(cpu, grid, rows, frames, config.num_heads, q.view(), kv.view(), bias, y.view()); });
+    const auto scope = device.scope();
+    ActiveRows rows = make_active_rows(device, grid, 1);
+    select_rows(device, grid, 1, View<const std::uint8_t, 3>{}, rows);
+    const auto q = on(device, random_tensor({pixels, C}));
+    const auto kv = on(device, random_tensor({grid.windows(), N, 2 * C}));
+    const auto table =
+        on(device, random_tensor({bias_rows_in_time(three_and_one) * config.window.offsets(), config.num_heads}));
+    auto y = room(device, pixels, C);
+    PackedPositionBias<Device> bias;
+    pack_position_bias(device, table.view(), config.window, three_and_one, bias);
+    measure(state, device, attention_cost(config), [&] {
+        window_attention(device, grid, rows, three_and_one, config.num_heads, q.view(), kv.view(), bias, y.view());
+    });
 }
 
+#ifndef MIA_BENCH_CUDA
 /// The same by Eigen's products and array expressions, a window and a head at a time, without padded queries.
-void run_eigen(benchmark::State& state, Cpu& cpu, const AttentionConfig& config) {
+void run_attention_in_eigen(benchmark::State& state, Cpu& cpu, const AttentionConfig& config) {
     using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     using Strided = Eigen::Map<const Matrix, 0, Eigen::OuterStride<>>;
-    const int C = config.embed_dim, D = C / config.num_heads, n = config.window.tokens(), N = frames.keys * n;
+    const int C = config.embed_dim, D = C / config.num_heads, n = config.window.tokens(), N = three_and_one.keys * n;
     const int windows = pixels / n;
     const auto q = random_tensor({pixels, C}), bias = random_tensor({config.num_heads * n, N});
     const auto kv = random_tensor({windows, N, 2 * C});
     Tensor<float, 2> y(pixels, C);
     Matrix scores(n, N);
     const float scale = 1 / std::sqrt(float(D));
-    measure(state, cpu, cost_of(config), [&] {
+    measure(state, cpu, attention_cost(config), [&] {
         for (int w = 0; w < windows; ++w)
             for (int h = 0; h < config.num_heads; ++h) {
                 const Strided Q(q.view().data + w * n * C + h * D, n, D, Eigen::OuterStride<>(C));
@@ -61,14 +66,18 @@ void run_eigen(benchmark::State& state, Cpu& cpu, const AttentionConfig& config)
             }
     });
 }
+#endif
 
-void add(const std::string& model, const AttentionConfig& config) {
+void add_window_attention(const std::string& model, const AttentionConfig& config) {
     const std::string name = "window_attention/" + model;
-    add_case(name, {1, 2}, [=](auto& state, Cpu& cpu) { run_attention(state, cpu, config, Shift::none); });
+    add_case(name, {1, 2}, [=](auto& state, Device& device) { run_attention(state, device, config, Shift::none); });
     add_case(name + "/shifted", 1,
-             [=](auto& state, Cpu& cpu) { run_attention(state, cpu, config, Shift::half_window); });
-    add_case(name + "/eigen", 1, [=](auto& state, Cpu& cpu) { run_eigen(state, cpu, config); });
+             [=](auto& state, Device& device) { run_attention(state, device, config, Shift::half_window); });
+#ifndef MIA_BENCH_CUDA
+    add_case(name + "/eigen", 1, [=](auto& state, Cpu& cpu) { run_attention_in_eigen(state, cpu, config); });
+#endif
 }
-[[maybe_unused]] const bool added = (add("base", base), add("lite", lite), true);
+[[maybe_unused]] const bool window_attention_added =
+    (add_window_attention("base", base), add_window_attention("lite", lite), true);
 
 }  // namespace

@@ -60,11 +60,11 @@ enum class MaskRule {
 };
 
 /// A module with random parameters, sized so that features stay of order 1, and prepared.
-template <class M, class T>
-Network<M, BasicCpu<T>> random_network(BasicCpu<T>& cpu, MaskRule rule = MaskRule::by_change) {
-    Network<M, BasicCpu<T>> network(cpu);
+template <class M, class B>
+Network<M, B> random_network(B& backend, MaskRule rule = MaskRule::by_change) {
+    Network<M, B> network(backend);
     Random random(11);
-    for_each_parameter(*network, [&](const std::string& name, const auto& p) {
+    const auto fill = [&](const std::string& name, const auto& p) {
         if (!p.is_trained) return;
         float middle = 0, spread = 0.1f;
         if (name.ends_with("predmask.rnn.weight")) {
@@ -78,9 +78,10 @@ Network<M, BasicCpu<T>> random_network(BasicCpu<T>& cpu, MaskRule rule = MaskRul
         } else if (p.shape.size() > 1) {
             spread = normed / std::sqrt(float(p.size) / float(p.shape[0]));
         }
-        for (std::ptrdiff_t i = 0; i < p.size; ++i) p.data[i] = T(middle + random(-spread, spread));
-    });
-    prepare(cpu, *network);
+        for (std::ptrdiff_t i = 0; i < p.size; ++i) p.data[i] = typename B::Scalar(middle + random(-spread, spread));
+    };
+    network.on_host(backend, [&](M& module) { for_each_parameter(module, fill); });
+    prepare(backend, *network);
     return network;
 }
 

@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "support/device.hpp"
 #include "support/peak.hpp"
 
 namespace mia::bench {
@@ -22,6 +23,13 @@ struct Cost {
 inline bool is_short_run = false;
 inline constexpr int least_groups = 5;  ///< of a case, unless its calls take longer than `patience` together
 inline constexpr double patience = 2;   ///< seconds
+
+inline double median(std::vector<double>& values) {
+    if (values.empty()) return 0;
+    const auto middle = values.begin() + std::ptrdiff_t(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    return *middle;
+}
 
 /// Times groups of calls, each against the machine's peak in the precision of `cpu`, measured right before and right
 /// after it, so that a share is a ratio of neighbours in time; the median of the shares is reported.
@@ -73,13 +81,6 @@ public:
     }
 
 private:
-    static double median(std::vector<double>& values) {
-        if (values.empty()) return 0;
-        const auto middle = values.begin() + std::ptrdiff_t(values.size() / 2);
-        std::nth_element(values.begin(), middle, values.end());
-        return *middle;
-    }
-
     B& cpu_;
     Cost cost_;
     double peak_ = 0, copy_ = 0, begin_ = 0, wall_ = 0, left_out_ = 0;
@@ -127,29 +128,70 @@ void measure(benchmark::State& state, B& cpu, Cost cost, F&& run, int warm_up_ca
     pace.report(state);
 }
 
-/// Registers run(state, cpu) as "<name>/threads:<n>" for each number of threads.
-inline benchmark::internal::Benchmark* add_case(const std::string& name, int threads,
-                                                std::function<void(benchmark::State&, Cpu&)> run) {
-    const std::string full = name + "/threads:" + std::to_string(threads);
-    return benchmark::RegisterBenchmark(full.c_str(),
-                                        [threads, run = std::move(run)](benchmark::State& state) {
-                                            Cpu cpu(threads);
-                                            run(state, cpu);
-                                        })
-        ->Unit(benchmark::kMillisecond);
+#ifdef MIA_BENCH_CUDA
+/// On a GPU: groups of calls between two events of its stream; the median of the groups is reported. What the host
+/// does beforehand is not in it as long as the device has work.
+template <class T, class F>
+void measure(benchmark::State& state, BasicCuda<T>& cuda, Cost cost, F&& run, int warm_up_calls = 2) {
+    CudaEvent begin, end;
+    const auto seconds_of = [&](int calls) {
+        begin.record(cuda);
+        for (int i = 0; i < calls; ++i) run();
+        end.record(cuda);
+        end.synchronize();
+        return 1e-3 * double(end.milliseconds_since(begin));
+    };
+    int calls = 1;
+    if (!is_short_run) {
+        for (int i = 0; i < warm_up_calls; ++i) run();
+        calls = std::clamp(int(1e-3 / std::max(seconds_of(1), 1e-6)), 1, 100);  // a group: a millisecond
+    }
+    std::vector<double> times;  // of a call
+    while (state.KeepRunningBatch(calls)) {
+        times.push_back(seconds_of(calls) / calls);
+        state.SetIterationTime(times.back() * calls);
+    }
+    const double time = median(times);
+    state.counters["s"] = time;
+    if (cost.macs > 0) state.counters["FLOP/s"] = 2 * cost.macs / time;
+    if (cost.bytes > 0) state.counters["bytes/s"] = cost.bytes / time;
 }
+#endif
+
+/// Registers run(state, device) as "<name>/threads:<n>" for each number of threads; on a GPU once, as "<name>/cuda".
 inline void add_case(const std::string& name, std::initializer_list<int> threads,
-                     const std::function<void(benchmark::State&, Cpu&)>& run) {
-    for (const int n : threads) add_case(name, n, run);
+                     const std::function<void(benchmark::State&, Device&)>& run) {
+#ifdef MIA_BENCH_CUDA
+    (void)threads;
+    benchmark::RegisterBenchmark((name + "/cuda").c_str(),
+                                 [run](benchmark::State& state) {
+                                     Cuda cuda;
+                                     run(state, cuda);
+                                 })
+        ->Unit(benchmark::kMillisecond)
+        ->UseManualTime();
+#else
+    for (const int n : threads)
+        benchmark::RegisterBenchmark((name + "/threads:" + std::to_string(n)).c_str(), [n,
+                                                                                        run](benchmark::State& state) {
+            Cpu cpu(n);
+            run(state, cpu);
+        })->Unit(benchmark::kMillisecond);
+#endif
+}
+inline void add_case(const std::string& name, int threads, const std::function<void(benchmark::State&, Device&)>& run) {
+    add_case(name, {threads}, run);
 }
 
 /// The baseline of an op that moves memory: a copy of as many bytes as it must read and write, half of them each.
 inline void add_copy_baseline(const std::string& name, double bytes) {
-    add_case(name + "/copy", 1, [bytes](benchmark::State& state, Cpu& cpu) {
+    add_case(name + "/copy", 1, [bytes](benchmark::State& state, Device& device) {
         const int count = int(bytes / (2 * sizeof(float)));
-        Tensor<float, 1> from(count), to(count);
-        std::fill(from.data(), from.data() + count, 1.0f);
-        measure(state, cpu, {.bytes = bytes}, [&] { copy_floats(cpu, from.data(), to.data(), count); });
+        Tensor<float, 1> ones(count);
+        std::fill(ones.data(), ones.data() + count, 1.0f);
+        const auto from = on(device, std::move(ones));
+        auto to = room(device, count);
+        measure(state, device, {.bytes = bytes}, [&] { copy_floats(device, from.view(), to.view()); });
     });
 }
 

@@ -8,6 +8,7 @@
 #include "mia/core/peak.hpp"
 #include "mia/core/simd.hpp"
 #include "mia/core/tensor.hpp"
+#include "support/device.hpp"
 
 namespace mia::bench {
 
@@ -30,7 +31,10 @@ double peak_now(BasicCpu<T>& cpu) {
 
 /// Copies with vectors, on all threads; the baseline of ops that only move memory.
 template <class T>
-void copy_floats(BasicCpu<T>& cpu, const float* from, float* to, std::ptrdiff_t count) {
+void copy_floats(BasicCpu<T>& cpu, View<const float, 1> source, View<float, 1> target) {
+    const float* from = source.data;
+    float* to = target.data;
+    const std::ptrdiff_t count = source.size();
     constexpr std::ptrdiff_t piece = 1 << 16;
     cpu.parallel_for(count, piece, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
         std::ptrdiff_t i = begin;
@@ -39,6 +43,13 @@ void copy_floats(BasicCpu<T>& cpu, const float* from, float* to, std::ptrdiff_t 
     });
     benchmark::ClobberMemory();
 }
+
+#ifdef MIA_BENCH_CUDA
+template <class T>
+void copy_floats(BasicCuda<T>& cuda, View<const float, 1> source, View<float, 1> target) {
+    copy<float>(cuda, source.reshape(1, source.size()), target.reshape(1, target.size()));
+}
+#endif
 
 /// Bytes per second, read and written together, of a copy larger than the caches, on all threads of `cpu`, now.
 template <class T>
@@ -52,7 +63,7 @@ double copy_bandwidth(BasicCpu<T>& cpu) {
         }
     } buffers;
     const double start = seconds(cpu.threads());
-    copy_floats(cpu, buffers.from.view().data, const_cast<float*>(buffers.to.view().data), count);
+    copy_floats(cpu, buffers.from.view(), {const_cast<float*>(buffers.to.view().data), {count}});
     return 2.0 * sizeof(float) * count / (seconds(cpu.threads()) - start);
 }
 
