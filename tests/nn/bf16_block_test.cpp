@@ -2,6 +2,7 @@
 // one op hands them to the next.
 #include "mia/nn/masked_block.hpp"
 #include "reference/masked_block.hpp"
+#include "support/backends.hpp"
 
 namespace mia {
 namespace {
@@ -27,16 +28,16 @@ struct Error2 {
     }
 };
 
-template <AttentionConfig A, BlockKernel K>
+template <class B, AttentionConfig A, BlockKernel K>
 void within_twice_the_rounding(int H, int W, Shift shift) {
     constexpr int C = A.embed_dim, before = A.window.frames - 1;
     SCOPED_TRACE(text(H, " x ", W, ", C = ", C, ", heads ", A.num_heads, K == BlockKernel::fused ? ", fused" : ""));
-    using Block = MaskedBlock<BlockConfig{.attention = A, .kernel = K}, CpuBf16, InterFrameAttention>;
+    using Block = MaskedBlock<BlockConfig{.attention = A, .kernel = K}, B, InterFrameAttention>;
     test::Random random(C);
-    CpuBf16 cpu(2, ScratchFill::nan);
-    Network<Block, CpuBf16> block(cpu);
+    auto backend = test::make_backend<B>();
+    Network<Block, B> block(backend);
     std::map<std::string, Numbers> parameters;
-    for_each_parameter(*block, [&](const std::string& name, const auto& p) {
+    const auto set = [&](const std::string& name, const auto& p) {
         const double size = p.shape.size() > 1 ? 1.7 / std::sqrt(double(p.size) / p.shape[0]) : 0.2;
         Numbers numbers = random.numbers(p.size, -size, size);
         if (name.find("norm") != std::string::npos && name.ends_with("weight"))
@@ -46,8 +47,9 @@ void within_twice_the_rounding(int H, int W, Shift shift) {
         if (name.ends_with("rnn.bias")) numbers = {-0.25};
         parameters[name] = rounded(numbers);
         for (std::ptrdiff_t i = 0; i < p.size; ++i) p.data[i] = Bf16(float(numbers[std::size_t(i)]));
-    });
-    prepare(cpu, *block);
+    };
+    block.on_host(backend, [&](auto& module) { for_each_parameter(module, set); });
+    prepare(backend, *block);
     reference::MaskedBlock exact{{H, W, A.window.height, A.window.width, shift == Shift::half_window},
                                  before + 1,
                                  C,
@@ -63,11 +65,12 @@ void within_twice_the_rounding(int H, int W, Shift shift) {
     Numbers x = rounded(random.numbers(H * W * C, -2, 2));
     const Numbers cond = rounded(random.numbers(before * H * W * C, -2, 2));
     for (int t = 0; t < 2; ++t) {
-        const auto in = test::cast<Bf16>(x), earlier = test::cast<Bf16>(cond);
-        auto y = test::unwritten<Bf16>(H * W * C);
-        block->forward(cpu, shift, {in.data(), {1, H, W, C}}, {earlier.data(), {before, H, W, C}},
-                       t == 0 ? Reuse::start : Reuse::masked, state, {y.data(), {1, H, W, C}});
-        Numbers keep, result(y.begin(), y.end());
+        auto y = test::place<4>(backend, {1, H, W, C});
+        block->forward(backend, shift, test::place<4>(backend, x, {1, H, W, C}),
+                       test::place<4>(backend, cond, {before, H, W, C}), t == 0 ? Reuse::start : Reuse::masked, state,
+                       y);
+        const auto values = y.values();
+        Numbers keep, result(values.begin(), values.end());
         const Numbers expected = exact.forward(x, cond, t > 0, keep);
         const Error2 error(result, expected), rounding(straight.forward(x, cond, t > 0, keep), expected);
         EXPECT_LE(error.root_mean_square, 2 * rounding.root_mean_square) << "frame " << t;
@@ -79,12 +82,18 @@ void within_twice_the_rounding(int H, int W, Shift shift) {
 
 constexpr AttentionConfig lite{.embed_dim = 32, .num_heads = 2}, odd_head{18, 2, {3, 5, 5}}, odd{5, 1, {2, 4, 6}};
 
-TEST(Bf16Block, ErrorsAreThoseOfItsNumbers) {
-    within_twice_the_rounding<lite, BlockKernel::fused>(13, 18, Shift::half_window);
-    within_twice_the_rounding<odd_head, BlockKernel::fused>(11, 12, Shift::none);
-    within_twice_the_rounding<odd, BlockKernel::fused>(9, 13, Shift::half_window);
+template <class B>
+class Bf16Block : public testing::Test {};
+TYPED_TEST_SUITE(Bf16Block, test::NarrowBackends);
+
+TYPED_TEST(Bf16Block, ErrorsAreThoseOfItsNumbers) {
+    within_twice_the_rounding<TypeParam, lite, BlockKernel::fused>(13, 18, Shift::half_window);
+    within_twice_the_rounding<TypeParam, odd_head, BlockKernel::fused>(11, 12, Shift::none);
+    within_twice_the_rounding<TypeParam, odd, BlockKernel::fused>(9, 13, Shift::half_window);
 }
-TEST(Bf16Block, ComposedToo) { within_twice_the_rounding<odd_head, BlockKernel::composed>(11, 12, Shift::half_window); }
+TYPED_TEST(Bf16Block, ComposedToo) {
+    within_twice_the_rounding<TypeParam, odd_head, BlockKernel::composed>(11, 12, Shift::half_window);
+}
 
 }  // namespace
 }  // namespace mia

@@ -16,12 +16,15 @@
 namespace mia::test {
 
 #ifdef MIA_TEST_CUDA
+using FloatBackend = Cuda;
 using Backends = testing::Types<Cuda>;
-using FloatBackends = testing::Types<Cuda>;
+using NarrowBackends = testing::Types<CudaBf16>;
 #else
+using FloatBackend = Cpu;
 using Backends = testing::Types<Cpu, BasicCpu<double>>;
-using FloatBackends = testing::Types<Cpu>;
+using NarrowBackends = testing::Types<CpuBf16>;
 #endif
+using FloatBackends = testing::Types<FloatBackend>;
 
 /// A backend that shows a read of scratch that was not written. `threads` is for those that have any.
 template <class B>

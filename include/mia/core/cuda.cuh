@@ -237,7 +237,8 @@ private:
 };
 
 using Cuda = BasicCuda<float>;
-static_assert(Backend<Cuda>);
+using CudaBf16 = BasicCuda<Bf16>;
+static_assert(Backend<Cuda> && Backend<CudaBf16>);
 
 template <class T>
 void synchronize(BasicCuda<T>& cuda) {
@@ -317,7 +318,7 @@ __device__ __forceinline__ Tile& shared_memory() {
 
 /// Four neighbours, moved at once.
 template <class T>
-struct alignas(16) Quad {
+struct alignas(4 * sizeof(T)) Quad {
     T v[4];
 };
 

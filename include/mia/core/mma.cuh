@@ -1,6 +1,8 @@
 #pragma once
 /// Matrix products on tensor cores: a warp multiplies 16 x 16 by 16 x 8 elements of bf16 and sums in float (mma.sync,
 /// sm_80 and up). All 32 lanes call each of these functions; none orders memory.
+#include <cuda_pipeline.h>
+
 #include "mia/core/bf16.hpp"
 #include "mia/core/mma_ptx.cuh"
 
@@ -52,6 +54,26 @@ __device__ __forceinline__ void load_right(const Bf16* from, int stride, int lan
     ldmatrix_x4_trans(x, from + lane % 16 * stride + lane / 16 * 8);
     right[0] = {{x[0], x[1]}};
     right[1] = {{x[2], x[3]}};
+}
+
+/// What bf16_pair() makes of four neighbours.
+struct alignas(8) Bf16Pairs {
+    unsigned first, second;
+};
+
+/// Count neighbours to shared memory, past the registers; zeros if `from` is null. More than one lie at a multiple of
+/// their size, and are there after __pipeline_wait_prior.
+template <int Count>
+__device__ __forceinline__ void copy_async(Bf16* to, const Bf16* from) {
+    struct alignas(Count * sizeof(Bf16)) Chunk {
+        Bf16 x[Count];
+    };
+    if constexpr (Count == 1)
+        *to = from ? *from : Bf16(0);
+    else if (from)
+        __pipeline_memcpy_async(to, from, sizeof(Chunk));
+    else
+        *reinterpret_cast<Chunk*>(to) = {};
 }
 
 /// Sums side by side, rounded, as the left side of a further product: each lane holds already what it has to.

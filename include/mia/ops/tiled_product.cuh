@@ -1,38 +1,7 @@
 #pragma once
-#include "mia/core/cuda.cuh"
-#include "mia/ops/epilogue.cuh"
+#include "mia/ops/device_weights.cuh"
 
-namespace mia {
-
-/// Weights and bias of a linear map or a convolution in device memory, packed once for the product below: weights
-/// (K, stride), stride = N rounded up to 4, zeros beyond N. `ready` says that they belong to the parameters as they
-/// are.
-template <class T>
-struct DeviceWeights {
-    int N = 0, K = 0, stride = 0;
-    CudaBuffer<T> weights, bias;
-    bool ready = false;
-
-    /// weights[k, n] = weight(n, k), bias[n] = bias_of(n): structs with a __device__ operator().
-    template <class Weight, class Bias>
-    void pack(BasicCuda<T>& cuda, int rows, int depth, Weight weight, Bias bias_of);
-};
-
-namespace detail {
-
-template <class T, class Weight, class Bias>
-struct PackWeights {
-    Weight weight;
-    Bias bias_of;
-    int N, K, stride;
-    T *weights, *bias;
-    __device__ void operator()(int k, int n) const {
-        if (k < K)
-            weights[std::ptrdiff_t(k) * stride + n] = n < N ? weight(n, k) : T(0);
-        else
-            bias[n] = n < N ? bias_of(n) : T(0);
-    }
-};
+namespace mia::detail {
 
 /// The sizes of a block's tile: each thread computes 4 x 4 results.
 struct ProductTileSize {
@@ -46,24 +15,12 @@ struct ProductTile {
     T b[Size::depth][Size::columns];
 };
 
-/// What a product reads and writes besides A.
-template <class T>
-struct ProductOperands {
-    const T *weights, *bias;
-    int capacity;  ///< rows of A
-    RowCount rows;
-    int N, K, stride;
-    Activate<T> activate;
-    const T* residual;  ///< may be y; null: none
-    T* y;
-};
-
 /// y[m, n] = activation(bias[n] + sum_k A[m, k] weights[k, n]) + residual[m, n]. One block per tile of y, its parts of
 /// A and weights in shared memory; the next parts are on their way in registers while the current ones are multiplied.
 /// A is anything with row(m), column(k) and at(row, column): a matrix, or the taps of a convolution. With place(m, n,
 /// N) it also says where in y the result lies.
 template <class T, class A>
-__global__ void __launch_bounds__(ProductTileSize::threads) tiled_product_kernel(A a, ProductOperands<T> p) {
+__global__ void __launch_bounds__(ProductTileSize::threads) tiled_product_kernel(A a, ProductOperands<T, T> p) {
     using Size = ProductTileSize;
     constexpr int loads = Size::rows * Size::depth / Size::threads;  // of each thread, in each part
     constexpr int row_step = Size::threads / Size::depth, k_step = Size::threads / Size::columns;
@@ -87,7 +44,7 @@ __global__ void __launch_bounds__(ProductTileSize::threads) tiled_product_kernel
             const bool is_in_a = k0 + load_k < p.K && m0 + load_row + i * row_step < M;
             next_a[i] = is_in_a ? a.at(rows[i], column) : T(0);
             const int k = k0 + load_b_k + i * k_step, n = n0 + load_n;
-            next_b[i] = k < p.K && n < p.stride ? p.weights[std::ptrdiff_t(k) * p.stride + n] : T(0);
+            next_b[i] = k < p.K && n < p.columns ? p.weights[std::ptrdiff_t(k) * p.columns + n] : T(0);
         }
     };
 
@@ -137,32 +94,14 @@ __global__ void __launch_bounds__(ProductTileSize::threads) tiled_product_kernel
 }
 
 template <class T, class A>
-void tiled_product(BasicCuda<T>& cuda, const char* op, A a, int M, RowCount rows, const DeviceWeights<T>& weights,
-                   Activation activation, const T* residual, T* y) {
+requires(!narrow<T>) void product(BasicCuda<T>& cuda, const char* op, const A& a, int M, RowCount rows,
+                                  const DeviceWeights<T>& weights, Activation activation, const T* residual, T* y) {
     using Size = ProductTileSize;
     launch(cuda, op,
            {.grid = {unsigned(ceil_div(M, Size::rows)), unsigned(ceil_div(weights.N, Size::columns))},
             .block = Size::threads,
             .shared_bytes = sizeof(ProductTile<T>)},
-           tiled_product_kernel<T, A>, a,
-           ProductOperands<T>{weights.weights.data(), weights.bias.data(), M, rows, weights.N, weights.K,
-                              weights.stride, Activate<T>(activation), residual, y});
+           tiled_product_kernel<T, A>, a, weights.operands(M, rows, activation, residual, y));
 }
 
-}  // namespace detail
-
-template <class T>
-template <class Weight, class Bias>
-void DeviceWeights<T>::pack(BasicCuda<T>& cuda, int rows, int depth, Weight weight, Bias bias_of) {
-    N = rows;
-    K = depth;
-    stride = detail::ceil_div(N, 4) * 4;
-    cuda.reserve(weights, std::size_t(K) * std::size_t(stride));
-    cuda.reserve(bias, std::size_t(stride));
-    detail::each_in_rows(
-        cuda, "pack weights", K + 1, stride,
-        detail::PackWeights<T, Weight, Bias>{weight, bias_of, N, K, stride, weights.data(), bias.data()});
-    ready = true;
-}
-
-}  // namespace mia
+}  // namespace mia::detail

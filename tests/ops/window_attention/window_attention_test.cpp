@@ -15,6 +15,13 @@ TYPED_TEST_SUITE(WindowAttentionOp, test::Backends);
 template <class B>
 class WindowAttentionFloat : public testing::Test {};
 TYPED_TEST_SUITE(WindowAttentionFloat, test::FloatBackends);
+template <class B>
+class WindowAttentionBf16 : public testing::Test {};
+TYPED_TEST_SUITE(WindowAttentionBf16, test::NarrowBackends);
+
+void round_to_bf16(Numbers& x) {
+    for (double& v : x) v = Bf16(float(v));
+}
 
 template <class B>
 std::vector<int> read(B& backend, View<int, 1> from, int count) {
@@ -40,6 +47,8 @@ struct Case {
         q = random.numbers(P * C, -2, 2);
         kv = random.numbers(grid.windows() * F * N * 2 * C);
         table = random.numbers(rows * heads, -score, score);
+        if (narrow<T>)
+            for (auto* numbers : {&q, &kv, &table}) round_to_bf16(*numbers);
         pack_position_bias<T>(backend, test::place<2>(backend, table, {rows, heads}), grid.window,
                               {.keys = F, .queries = 1}, bias);
     }
@@ -63,11 +72,11 @@ struct Case {
         scatter_rows<T>(backend, result, rows, y);
         return y.values();
     }
-    Numbers expected() const {
+    Numbers expected(void (*weighting)(Numbers&) = [](Numbers&) {}) const {
         const reference::Windows windows{grid.height, grid.width, grid.window.height, grid.window.width,
                                          grid.shift == Shift::half_window};
-        return windows.reverse(reference::window_attention(windows, windows.partition(q, 1, C), kv, table, F, C, heads),
-                               C);
+        return windows.reverse(
+            reference::window_attention(windows, windows.partition(q, 1, C), kv, table, F, C, heads, weighting), C);
     }
 };
 
@@ -145,6 +154,66 @@ TYPED_TEST(WindowAttentionOp, NothingActive) {
         EXPECT_EQ(backend.work().macs, 0);  // a device keeps the count to itself
     }
     EXPECT_EQ(backend.work().dense_macs, 2 * 25 * 16 * 2);
+}
+
+/// Errors are at most twice those of exact scores, whose softmax and result are rounded.
+template <class B>
+void expect_rounded(const Case<B>& c, const std::vector<Bf16>& y, const std::vector<std::uint8_t>& keep = {}) {
+    const Numbers expected = c.expected();
+    Numbers straight = c.expected(round_to_bf16);
+    round_to_bf16(straight);
+    double largest[2] = {}, squares[2] = {};
+    for (std::size_t i = 0; i < y.size(); ++i) {
+        if (!keep.empty() && !keep[i / std::size_t(c.C)]) {
+            ASSERT_TRUE(std::isnan(float(y[i]))) << i;
+            continue;
+        }
+        const double errors[] = {std::abs(float(y[i]) - expected[i]), std::abs(straight[i] - expected[i])};
+        for (const int k : {0, 1}) {
+            largest[k] = std::isnan(errors[k]) ? errors[k] : std::max(largest[k], errors[k]);
+            squares[k] += errors[k] * errors[k];
+        }
+    }
+    EXPECT_LE(largest[0], 2 * largest[1]);
+    EXPECT_LE(std::sqrt(squares[0]), 2 * std::sqrt(squares[1]));
+}
+
+TYPED_TEST(WindowAttentionBf16, ErrorsAreThoseOfItsNumbers) {
+    struct Shape {
+        WindowGrid grid;
+        int frames, heads, width;
+        double score = 1;
+    };
+    const Shape shapes[] = {
+        {{9, 10, {3, 8, 8}, Shift::half_window}, 3, 2, 20},    {{13, 9, {3, 4, 4}, Shift::half_window}, 3, 3, 16},
+        {{7, 10, {3, 4, 4}, Shift::half_window}, 3, 6, 20},    {{7, 6, {3, 5, 5}, Shift::half_window}, 3, 2, 9},
+        {{6, 11, {2, 5, 5}, Shift::half_window}, 2, 1, 8},     {{4, 12, {3, 2, 6}, Shift::none}, 3, 5, 3},
+        {{5, 13, {3, 2, 6}, Shift::half_window}, 3, 2, 6},     {{4, 9, {2, 8, 8}, Shift::half_window}, 2, 1, 40},
+        {{5, 12, {1, 5, 12}, Shift::none}, 1, 1, 32},          {{9, 9, {1, 9, 9}, Shift::none}, 1, 1, 12},
+        {{13, 8, {3, 8, 8}, Shift::half_window}, 3, 2, 8, 110}};  // scores that compete across regions
+    for (const auto& [grid, frames, heads, width, score] : shapes) {
+        SCOPED_TRACE(text("window ", grid.window.height, " x ", grid.window.width, ", heads ", heads, " x ", width));
+        auto backend = test::make_backend<TypeParam>();
+        const Case<TypeParam> c(backend, grid, frames, heads, width, score);
+        expect_rounded(c, c.run(backend));
+    }
+}
+TYPED_TEST(WindowAttentionBf16, WithMasks) {
+    auto backend = test::make_backend<TypeParam>();
+    const WindowGrid grids[] = {{13, 18, {3, 8, 8}, Shift::half_window}, {9, 14, {3, 4, 4}, Shift::half_window}};
+    for (const WindowGrid& grid : grids) {
+        const Case<TypeParam> c(backend, grid, 3, 2, 20);
+        const auto all = c.run(backend);
+        for (const double share : {0.0, 0.03, 0.5}) {
+            const auto keep = test::Random(int(100 * share)).bits(grid.pixels(), share);
+            const auto some = c.run(backend, keep);
+            expect_rounded(c, some, keep);
+            for (std::size_t i = 0; i < some.size(); ++i)
+                if (keep[i / std::size_t(c.C)]) {
+                    ASSERT_EQ(some[i].bits, all[i].bits) << i;
+                }
+        }
+    }
 }
 
 #if defined(__SSE2__)

@@ -21,11 +21,11 @@ struct AvgPool2d {
 }  // namespace detail
 
 template <class T>
-void avg_pool2d(BasicCuda<T>& cuda, In<T, 3> x, int kernel_size, Out<T, 3> y) {
+void avg_pool2d(BasicCuda<T>& cuda, In<Wide<T>, 3> x, int kernel_size, Out<Wide<T>, 3> y) {
     const int k = kernel_size, to_H = y.extent(0), to_W = y.extent(1), C = y.extent(2);
     require(k >= 1 && to_H == x.extent(0) / k && to_W == x.extent(1) / k && C == x.extent(2), "avg_pool2d: x ",
             shape_text(x), " does not become y ", shape_text(y), " by a window of ", k);
-    detail::each_in_rows(cuda, "avg_pool2d", to_H, to_W * C, detail::AvgPool2d<T>{x, k, y});
+    detail::each_in_rows(cuda, "avg_pool2d", to_H, to_W * C, detail::AvgPool2d<Wide<T>>{x, k, y});
 }
 
 }  // namespace mia

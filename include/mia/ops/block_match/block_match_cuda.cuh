@@ -106,17 +106,17 @@ __global__ void __launch_bounds__(Threads)
 }  // namespace detail
 
 template <class T>
-void block_match(BasicCuda<T>& cuda, In<T, 3> ref, In<T, 3> supp, View<float, 3> flow,
+void block_match(BasicCuda<T>& cuda, In<Wide<T>, 3> ref, In<Wide<T>, 3> supp, View<float, 3> flow,
                  MatchPrecision precision = MatchPrecision::pixel) {
     using namespace detail;
     const int H = ref.extent(0), W = ref.extent(1);
-    check_block_match(ref, supp, flow);
+    check_block_match<Wide<T>>(ref, supp, flow);
     constexpr int threads = 160;  // two moves each, of 17 x 17
     const auto scope = cuda.scope();
     const int down = ceil_div(H, match_patch), across = ceil_div(W, match_patch);
     const int rows = down * match_patch + 2 * match_border, columns = across * match_patch + 2 * match_border;
     const auto luma = cuda.template scratch<unsigned>(2, rows, columns / 4);
-    each_in_rows(cuda, "block_match", 2 * rows, columns / 4, PaddedLuma<T>{ref.data, supp.data, H, W, luma});
+    each_in_rows(cuda, "block_match", 2 * rows, columns / 4, PaddedLuma<Wide<T>>{ref.data, supp.data, H, W, luma});
     launch(cuda, "block_match",
            {.grid = {unsigned(across), unsigned(down)}, .block = threads, .shared_bytes = sizeof(MatchTile<threads>)},
            block_match_kernel<threads>, luma, precision, flow);

@@ -1,5 +1,6 @@
 #pragma once
 #include "mia/ops/conv2d/conv2d.hpp"
+#include "mia/ops/mma_product.cuh"
 #include "mia/ops/tiled_product.cuh"
 
 namespace mia {
@@ -15,7 +16,7 @@ template <class T>
 struct ConvolutionWeight {
     const T* weight;  // (O, I, size, size)
     int I, size;
-    __device__ T operator()(int o, int k) const {
+    __device__ Wide<T> operator()(int o, int k) const {
         const int i = k % I, v = k / I % size, u = k / (I * size);
         return weight[((std::ptrdiff_t(o) * I + i) * size + u) * size + v];
     }
@@ -23,7 +24,7 @@ struct ConvolutionWeight {
 template <class T>
 struct ConvolutionBias {
     const T* bias;
-    __device__ T operator()(int o) const { return bias[o]; }
+    __device__ Wide<T> operator()(int o) const { return bias[o]; }
 };
 
 /// The left side of an implicit matrix product: row m is a pixel, column k a tap and an input channel. Nothing is
@@ -32,6 +33,8 @@ template <class T>
 struct ConvolutionTaps {
     const T* x;  // (H, W, I)
     int H, W, I, size;
+    static constexpr int warp_rows = 32;  // of mma_product.cuh's tile: arithmetic decides, so few loads for it
+    int run() const { return I; }
     struct Row {
         int y, x;
     };
@@ -43,10 +46,15 @@ struct ConvolutionTaps {
         const int tap = k / I;
         return {tap / size - size / 2, tap % size - size / 2, k % I};
     }
-    __device__ T at(Row row, Column column) const {
+    /// Null beyond the image.
+    __device__ const T* find(Row row, Column column) const {
         const int py = row.y + column.dy, px = row.x + column.dx;
-        if (py < 0 || py >= H || px < 0 || px >= W) return T(0);
-        return x[(std::ptrdiff_t(py) * W + px) * I + column.i];
+        if (py < 0 || py >= H || px < 0 || px >= W) return nullptr;
+        return x + (std::ptrdiff_t(py) * W + px) * I + column.i;
+    }
+    __device__ T at(Row row, Column column) const {
+        const T* found = find(row, column);
+        return found ? *found : T(0);
     }
 };
 
@@ -56,13 +64,26 @@ void check_packed(const PackedConv2d<BasicCuda<T>>& weights) {
             "conv2d: the parameters are not packed; call prepare(backend, model) after loading or changing them");
 }
 
-/// A: ConvolutionTaps, or what derives from it.
-template <class T, class A>
+/// A: ConvolutionTaps, or what derives from it; Y: T or Wide<T>.
+template <class T, class A, class Y>
 void convolve(BasicCuda<T>& cuda, const char* op, const A& taps, const PackedConv2d<BasicCuda<T>>& weights,
-              Activation activation, const T* residual, T* y) {
+              Activation activation, const Y* residual, Y* y) {
     const std::int64_t macs = std::int64_t(taps.H) * taps.W * weights.K * weights.N;
     cuda.record({op, &weights, macs, macs});
-    tiled_product(cuda, op, taps, taps.H * taps.W, {}, weights, activation, residual, y);
+    product(cuda, op, taps, taps.H * taps.W, {}, weights, activation, residual, y);
+}
+
+template <class T, class Y>
+void convolve_image(BasicCuda<T>& cuda, In<T, 3> x, const PackedConv2d<BasicCuda<T>>& weights, View<Y, 3> y,
+                    Activation activation, View<const Y, 3> residual) {
+    check_packed(weights);
+    const int H = x.extent(0), W = x.extent(1), I = weights.in_channels, O = weights.N;
+    require(x.extent(2) == I && y.extent(2) == O && y.extent(0) == H && y.extent(1) == W, "conv2d: x ", shape_text(x),
+            " and y ", shape_text(y), " do not fit a convolution of ", I, " to ", O, " channels");
+    require(activation != Activation::gelu || !residual.data,
+            "conv2d: gelu with a residual is not offered; add it afterwards");
+    convolve(cuda, "conv2d", ConvolutionTaps<T>{x.data, H, W, I, weights.kernel_size}, weights, activation,
+             residual.data, y.data);
 }
 }  // namespace detail
 
@@ -78,14 +99,13 @@ void pack_conv2d(BasicCuda<T>& cuda, In<T, 4> weight, In<T, 1> bias, PackedConv2
 template <class T>
 void conv2d(BasicCuda<T>& cuda, In<T, 3> x, const PackedConv2d<BasicCuda<T>>& weights, Out<T, 3> y,
             Activation activation = Activation::none, In<T, 3> residual = {}) {
-    detail::check_packed(weights);
-    const int H = x.extent(0), W = x.extent(1), I = weights.in_channels, O = weights.N;
-    require(x.extent(2) == I && y.extent(2) == O && y.extent(0) == H && y.extent(1) == W, "conv2d: x ", shape_text(x),
-            " and y ", shape_text(y), " do not fit a convolution of ", I, " to ", O, " channels");
-    require(activation != Activation::gelu || !residual.data,
-            "conv2d: gelu with a residual is not offered; add it afterwards");
-    detail::convolve(cuda, "conv2d", detail::ConvolutionTaps<T>{x.data, H, W, I, weights.kernel_size}, weights,
-                     activation, residual.data, y.data);
+    detail::convolve_image<T, T>(cuda, x, weights, y, activation, residual);
+}
+template <class T>
+requires(narrow<T>) void conv2d(BasicCuda<T>& cuda, In<T, 3> x, const PackedConv2d<BasicCuda<T>>& weights,
+                                Out<Wide<T>, 3> y, Activation activation = Activation::none,
+                                In<Wide<T>, 3> residual = {}) {
+    detail::convolve_image<T, Wide<T>>(cuda, x, weights, y, activation, residual);
 }
 
 }  // namespace mia

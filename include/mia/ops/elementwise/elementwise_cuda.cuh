@@ -10,14 +10,14 @@ template <class T>
 struct Add {
     const T *a, *b;
     T* y;
-    __device__ void operator()(std::ptrdiff_t i) const { y[i] = a[i] + b[i]; }
+    __device__ void operator()(std::ptrdiff_t i) const { y[i] = T(a[i] + b[i]); }
 };
 template <class T>
 struct ActivateElement {
-    Activate<T> activate;
+    Activate<Wide<T>> activate;
     const T* x;
     T* y;
-    __device__ void operator()(std::ptrdiff_t i) const { y[i] = activate(x[i]); }
+    __device__ void operator()(std::ptrdiff_t i) const { y[i] = T(activate(x[i])); }
 };
 }  // namespace detail
 
@@ -29,7 +29,7 @@ void add(BasicCuda<T>& cuda, In<T, 2> a, In<T, 2> b, Out<T, 2> y) {
 template <class T>
 void activate(BasicCuda<T>& cuda, In<T, 2> x, Activation activation, Out<T, 2> y) {
     detail::each_element(cuda, "activate", y.size(),
-                         detail::ActivateElement<T>{detail::Activate<T>(activation), x.data, y.data});
+                         detail::ActivateElement<T>{detail::Activate<Wide<T>>(activation), x.data, y.data});
 }
 
 template <class T>

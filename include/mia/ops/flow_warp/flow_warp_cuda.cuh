@@ -23,15 +23,15 @@ struct FlowWarp {
             uy = inside(uy, H);
         }
         const float x0 = std::floor(ux), y0 = std::floor(uy);
-        U sum = 0;
+        Wide<U> sum = 0;
         for (int a = 0; a < 2; ++a)
             for (int b = 0; b < 2; ++b) {
                 const float from_y = y0 + float(a), from_x = x0 + float(b);  // compared as floats: they may be huge
                 if (!(from_y >= 0 && from_y <= float(H - 1) && from_x >= 0 && from_x <= float(W - 1))) continue;
                 const float weight = (a == 0 ? y0 + 1 - uy : uy - y0) * (b == 0 ? x0 + 1 - ux : ux - x0);
-                sum += U(weight) * x(int(from_y), int(from_x), c);
+                sum += Wide<U>(weight) * x(int(from_y), int(from_x), c);
             }
-        y(row, column, c) = sum;
+        y(row, column, c) = U(sum);
     }
     __device__ static float inside(float u, int size) {
         const float low = u < 0.0f ? 0.0f : u;

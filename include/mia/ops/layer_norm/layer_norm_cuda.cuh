@@ -17,30 +17,30 @@ __global__ void __launch_bounds__(32 * WarpsPerBlock)
     x += std::ptrdiff_t(row) * C;
     y += std::ptrdiff_t(row) * C;
 
-    T values[PerLane];  // channels lane, lane + 32, ...
-    T sum = 0;
+    Wide<T> values[PerLane];  // channels lane, lane + 32, ...
+    Wide<T> sum = 0;
 #pragma unroll
     for (int i = 0; i < PerLane; ++i) {
         const int c = lane + 32 * i;
-        values[i] = c < C ? x[c] : T(0);
+        values[i] = c < C ? Wide<T>(x[c]) : Wide<T>(0);
         sum += values[i];
     }
     for (int c = lane + 32 * PerLane; c < C; c += 32) sum += x[c];
-    const T mean = warp_sum(sum) / T(C);
+    const Wide<T> mean = warp_sum(sum) / Wide<T>(C);
 
-    T squares = 0;
+    Wide<T> squares = 0;
 #pragma unroll
     for (int i = 0; i < PerLane; ++i)
         if (lane + 32 * i < C) squares += (values[i] - mean) * (values[i] - mean);
     for (int c = lane + 32 * PerLane; c < C; c += 32) squares += (x[c] - mean) * (x[c] - mean);
-    const T inverse = T(1) / std::sqrt(warp_sum(squares) / T(C) + T(layer_norm_eps));
+    const Wide<T> inverse = Wide<T>(1) / std::sqrt(warp_sum(squares) / Wide<T>(C) + Wide<T>(layer_norm_eps));
 
 #pragma unroll
     for (int i = 0; i < PerLane; ++i) {
         const int c = lane + 32 * i;
-        if (c < C) y[c] = (values[i] - mean) * inverse * weight[c] + bias[c];
+        if (c < C) y[c] = T((values[i] - mean) * inverse * weight[c] + bias[c]);
     }
-    for (int c = lane + 32 * PerLane; c < C; c += 32) y[c] = (x[c] - mean) * inverse * weight[c] + bias[c];
+    for (int c = lane + 32 * PerLane; c < C; c += 32) y[c] = T((x[c] - mean) * inverse * weight[c] + bias[c]);
 }
 
 }  // namespace detail

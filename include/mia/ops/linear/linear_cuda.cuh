@@ -1,5 +1,6 @@
 #pragma once
 #include "mia/ops/linear/linear.hpp"
+#include "mia/ops/mma_product.cuh"
 #include "mia/ops/tiled_product.cuh"
 
 namespace mia {
@@ -12,14 +13,14 @@ template <class T>
 struct LinearWeight {
     const T* weight;
     int I;
-    T scale;
-    __device__ T operator()(int o, int i) const { return scale * weight[std::ptrdiff_t(o) * I + i]; }
+    Wide<T> scale;
+    __device__ Wide<T> operator()(int o, int i) const { return scale * weight[std::ptrdiff_t(o) * I + i]; }
 };
 template <class T>
 struct LinearBias {
     const T* bias;
-    T scale;
-    __device__ T operator()(int o) const { return bias ? scale * bias[o] : T(0); }
+    Wide<T> scale;
+    __device__ Wide<T> operator()(int o) const { return bias ? scale * bias[o] : Wide<T>(0); }
 };
 
 /// A matrix as the left side of a product.
@@ -27,9 +28,12 @@ template <class T>
 struct MatrixRows {
     const T* x;
     int K;
+    static constexpr int warp_rows = 16;  // of mma_product.cuh's tile: memory decides, so many blocks
     using Row = const T*;
+    int run() const { return K; }
     __device__ Row row(int m) const { return x + std::ptrdiff_t(m) * K; }
     __device__ int column(int k) const { return k; }
+    __device__ const T* find(Row row, int k) const { return row + k; }
     __device__ T at(Row row, int k) const { return row[k]; }
 };
 }  // namespace detail
@@ -37,8 +41,9 @@ struct MatrixRows {
 /// weight: (O, I), bias: (O) or empty (zero); both are multiplied by `scale`.
 template <class T>
 void pack_linear(BasicCuda<T>& cuda, In<T, 2> weight, In<T, 1> bias, T scale, PackedLinear<BasicCuda<T>>& packed) {
-    packed.pack(cuda, weight.extent(0), weight.extent(1), detail::LinearWeight<T>{weight.data, weight.extent(1), scale},
-                detail::LinearBias<T>{bias.data, scale});
+    packed.pack(cuda, weight.extent(0), weight.extent(1),
+                detail::LinearWeight<T>{weight.data, weight.extent(1), Wide<T>(scale)},
+                detail::LinearBias<T>{bias.data, Wide<T>(scale)});
 }
 
 template <class T>
@@ -53,8 +58,8 @@ void linear(BasicCuda<T>& cuda, In<T, 2> x, const PackedLinear<BasicCuda<T>>& we
             "linear: gelu with a residual is not offered; add it afterwards");
     const std::int64_t macs = std::int64_t(M) * N * K;
     cuda.record({"linear", &weights, macs, macs});
-    detail::tiled_product(cuda, "linear", detail::MatrixRows<T>{x.data, K}, M, rows, weights, activation, residual.data,
-                          y.data);
+    detail::product(cuda, "linear", detail::MatrixRows<T>{x.data, K}, M, rows, weights, activation, residual.data,
+                    y.data);
 }
 
 }  // namespace mia

@@ -12,14 +12,14 @@ struct LearnedMask {
     const T *weights, *bias;
     int C;
     __device__ T weight(int c) const { return weights[c]; }
-    __device__ bool keeps_token(T sum) const { return keeps(float(bias[0] + sum)); }
+    __device__ bool keeps_token(Wide<T> sum) const { return keeps(float(bias[0] + sum)); }
 };
 template <class T>
 struct ThresholdMask {
-    T threshold;
+    Wide<T> threshold;
     int C;
-    __device__ T weight(int) const { return T(1); }
-    __device__ bool keeps_token(T sum) const { return sum / T(C) >= threshold; }
+    __device__ Wide<T> weight(int) const { return 1; }
+    __device__ bool keeps_token(Wide<T> sum) const { return sum / Wide<T>(C) >= threshold; }
 };
 
 /// A warp per token: keep[p] = rule of sum_c weight(c) |q[p, c] - previous[p, c]|.
@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(32 * WarpsPerBlock)
     mask_kernel(const T* q, const T* previous, int tokens, Rule rule, std::uint8_t* keep) {
     const int lane = int(threadIdx.x), p = int(blockIdx.x) * WarpsPerBlock + int(threadIdx.y), C = rule.C;
     if (p >= tokens) return;  // the whole warp
-    T sum = 0;
+    Wide<T> sum = 0;
     for (int c = lane; c < C; c += 32) {
         const std::ptrdiff_t at = std::ptrdiff_t(p) * C + c;
         sum += rule.weight(c) * std::abs(q[at] - previous[at]);
@@ -57,7 +57,7 @@ void predict_mask(BasicCuda<T>& cuda, const WindowGrid&, In<T, 2> q, In<T, 2> pr
 
 template <class T>
 void threshold_mask(BasicCuda<T>& cuda, In<T, 2> q, In<T, 2> previous, float threshold, View<std::uint8_t, 1> keep) {
-    detail::make_mask<T>(cuda, "threshold_mask", q, previous, detail::ThresholdMask<T>{T(threshold), q.extent(1)},
+    detail::make_mask<T>(cuda, "threshold_mask", q, previous, detail::ThresholdMask<T>{Wide<T>(threshold), q.extent(1)},
                          keep.data);
 }
 

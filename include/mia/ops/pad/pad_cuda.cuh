@@ -18,13 +18,15 @@ struct ClampedCopy {
 }  // namespace detail
 
 template <class T>
-void pad_replicate(BasicCuda<T>& cuda, In<T, 3> x, Out<T, 3> y) {
-    detail::each_in_rows(cuda, "pad_replicate", y.extent(0), y.extent(1) * y.extent(2), detail::ClampedCopy<T>{x, y});
+void pad_replicate(BasicCuda<T>& cuda, In<Wide<T>, 3> x, Out<Wide<T>, 3> y) {
+    detail::each_in_rows(cuda, "pad_replicate", y.extent(0), y.extent(1) * y.extent(2),
+                         detail::ClampedCopy<Wide<T>>{x, y});
 }
 
 template <class T>
-void crop_image(BasicCuda<T>& cuda, In<T, 3> x, Out<T, 3> y) {
-    detail::each_in_rows(cuda, "crop_image", y.extent(0), y.extent(1) * y.extent(2), detail::ClampedCopy<T>{x, y});
+void crop_image(BasicCuda<T>& cuda, In<Wide<T>, 3> x, Out<Wide<T>, 3> y) {
+    detail::each_in_rows(cuda, "crop_image", y.extent(0), y.extent(1) * y.extent(2),
+                         detail::ClampedCopy<Wide<T>>{x, y});
 }
 
 }  // namespace mia

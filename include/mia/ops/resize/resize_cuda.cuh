@@ -27,12 +27,13 @@ struct ResizeBilinear {
 }  // namespace detail
 
 template <class T>
-void resize_bilinear(BasicCuda<T>& cuda, In<T, 3> x, Corners corners, Out<T, 3> y, ChannelFactors factors = {}) {
+void resize_bilinear(BasicCuda<T>& cuda, In<Wide<T>, 3> x, Corners corners, Out<Wide<T>, 3> y,
+                     ChannelFactors factors = {}) {
     const int H = x.extent(0), W = x.extent(1), C = x.extent(2), to_H = y.extent(0), to_W = y.extent(1);
     require(C == y.extent(2) && H > 0 && W > 0, "resize_bilinear: x ", shape_text(x), " does not become y ",
             shape_text(y));
     detail::each_in_rows(cuda, "resize_bilinear", to_H, to_W * C,
-                         detail::ResizeBilinear<T>{x.data, H, W, C, to_H, to_W, corners, factors, y.data});
+                         detail::ResizeBilinear<Wide<T>>{x.data, H, W, C, to_H, to_W, corners, factors, y.data});
 }
 
 }  // namespace mia

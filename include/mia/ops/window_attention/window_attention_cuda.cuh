@@ -1,26 +1,11 @@
 #pragma once
-#include "mia/core/cuda.cuh"
 #include "mia/core/warp.cuh"
-#include "mia/ops/window_attention/window_attention.hpp"
+#include "mia/ops/window_attention/attention_operands.cuh"
+#include "mia/ops/window_attention/mma_attention.cuh"
 
 namespace mia {
 
-/// The table, (heads, rows): a head's biases are neighbours, and the kernel finds the row of a query and a key.
-template <class T>
-struct PackedPositionBias<BasicCuda<T>> {
-    CudaBuffer<T> table;
-    int heads = 0, rows = 0;
-    bool ready = false;
-};
-
 namespace detail {
-
-template <class T>
-struct TransposeTable {
-    View<const T, 2> table;
-    T* to;
-    __device__ void operator()(int head, int row) const { to[head * table.extent(0) + row] = table(row, head); }
-};
 
 /// A block has a window and a head; it goes through the keys in tiles. `parts` neighbouring lanes share a query, each
 /// takes every parts-th key.
@@ -35,18 +20,6 @@ struct AttentionTile {
     Quad<T> values[AttentionSize::keys][Width / 4 + 1];
     int offset[AttentionSize::keys];  ///< of a key's row in the bias table from that of key 0
     int region[AttentionSize::keys];
-};
-
-template <class T>
-struct AttentionOperands {
-    WindowGrid grid;
-    ActiveRows rows;
-    WindowFrames frames;
-    int C, D;  ///< all channels, those of a head
-    T scale;
-    const T *q, *kv, *table;
-    int table_rows;
-    T* y;
 };
 
 /// Softmax without a materialised score or bias: a thread keeps the running maximum, sum and result of its keys in
@@ -153,12 +126,23 @@ __global__ void __launch_bounds__(AttentionSize::threads) window_attention_kerne
 }
 
 template <class T, int Width>
-void launch_window_attention(BasicCuda<T>& cuda, int windows, int heads, const AttentionOperands<T>& operands) {
+void launch_attention_of_width(BasicCuda<T>& cuda, int windows, int heads, const AttentionOperands<T>& operands) {
     launch(cuda, "window_attention",
            {.grid = {unsigned(windows), unsigned(heads)},
             .block = AttentionSize::threads,
             .shared_bytes = sizeof(AttentionTile<T, Width>)},
            window_attention_kernel<T, Width>, operands);
+}
+template <class T>
+requires(!narrow<T>) void launch_attention(BasicCuda<T>& cuda, int windows, int heads,
+                                           const AttentionOperands<T>& operands) {
+    const int D = operands.D;
+    const auto launch_it = D <= 8    ? launch_attention_of_width<T, 8>
+                           : D <= 16 ? launch_attention_of_width<T, 16>
+                           : D <= 20 ? launch_attention_of_width<T, 20>
+                           : D <= 32 ? launch_attention_of_width<T, 32>
+                                     : launch_attention_of_width<T, 64>;
+    launch_it(cuda, windows, heads, operands);
 }
 
 }  // namespace detail
@@ -185,14 +169,9 @@ void window_attention(BasicCuda<T>& cuda, const WindowGrid& grid, const ActiveRo
     require(D <= 64, "window_attention: heads of ", D, " channels; on Cuda they may have up to 64, use more heads");
     const std::int64_t macs = 2 * std::int64_t(frames.queries) * grid.pixels() * N * C;
     cuda.record({"window_attention", &bias, macs, macs});
-    const detail::AttentionOperands<T> operands{
-        grid, rows, frames, C, D, T(1 / std::sqrt(double(D))), q.data, kv.data, bias.table.data(), bias.rows, y.data};
-    const auto run = D <= 8    ? detail::launch_window_attention<T, 8>
-                     : D <= 16 ? detail::launch_window_attention<T, 16>
-                     : D <= 20 ? detail::launch_window_attention<T, 20>
-                     : D <= 32 ? detail::launch_window_attention<T, 32>
-                               : detail::launch_window_attention<T, 64>;
-    run(cuda, grid.windows(), num_heads, operands);
+    detail::launch_attention(cuda, grid.windows(), num_heads,
+                             detail::AttentionOperands<T>{grid, rows, frames, C, D, Wide<T>(1 / std::sqrt(double(D))),
+                                                          q.data, kv.data, bias.table.data(), bias.rows, y.data});
 }
 
 }  // namespace mia
