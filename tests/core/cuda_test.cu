@@ -193,6 +193,17 @@ TEST_F(CudaOn, AMachineWithoutAGpu) {
               "Cuda: no GPU was found: the machine has no driver of NVIDIA's. Run on the processor, or where there is "
               "one of NVIDIA's GPUs.");
 }
+TEST_F(CudaOn, AnOldDevice) {
+    cuda_emulation::machine().capability = 75;
+    EXPECT_EQ(error(), "");
+    try {
+        CudaBf16 cuda;
+        FAIL() << "made";
+    } catch (const Error& error) {
+        EXPECT_STREQ(error.what(),
+                     "CudaBf16: the GPU has compute capability 7.5, bf16 needs 8.0 or more; use Cuda, in fp32");
+    }
+}
 TEST_F(CudaOn, ADeviceWithTooLittleMemory) {
     cuda_emulation::machine().memory = 4000;
     EXPECT_EQ(error(), "");

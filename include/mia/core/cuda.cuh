@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mia/core/backend.hpp"
@@ -60,6 +61,17 @@ public:
 private:
     cudaStream_t stream_ = nullptr;
 };
+
+/// Tensor cores multiply bf16 from compute capability 8.0 on.
+inline void require_bf16() {
+    int device = 0, major = 0, minor = 0;
+    require_success(cudaGetDevice(&device), "CudaBf16: no device");
+    for (auto [version, attribute] :
+         {std::pair{&major, cudaDevAttrComputeCapabilityMajor}, std::pair{&minor, cudaDevAttrComputeCapabilityMinor}})
+        require_success(cudaDeviceGetAttribute(version, attribute, device), "CudaBf16: the device's capability");
+    require(major >= 8, "CudaBf16: the GPU has compute capability ", major, ".", minor,
+            ", bf16 needs 8.0 or more; use Cuda, in fp32");
+}
 
 /// Bytes of device memory that nobody has taken.
 inline std::size_t free_device_memory() {
@@ -189,7 +201,9 @@ public:
     using Buffer = CudaBuffer<U>;
 
     explicit BasicCuda(ScratchBlocks blocks = ScratchBlocks::pooled)
-        : stream_(std::make_shared<detail::CudaStream>()), memory_(stream_), scratch_(blocks, memory_) {}
+        : stream_(std::make_shared<detail::CudaStream>()), memory_(stream_), scratch_(blocks, memory_) {
+        if (narrow<T>) detail::require_bf16();
+    }
 
     [[nodiscard]] ScratchScope<DeviceArena> scope() { return ScratchScope<DeviceArena>(scratch_); }
 

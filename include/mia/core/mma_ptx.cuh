@@ -5,6 +5,17 @@
 
 namespace mia::detail {
 
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+// No such instructions. CudaBf16 refuses these chips.
+__device__ __forceinline__ void mma_m16n8k16(float (&)[4], const unsigned (&)[4], const unsigned (&)[2]) { __trap(); }
+__device__ __forceinline__ void ldmatrix_x4(unsigned (&)[4], const void*) { __trap(); }
+__device__ __forceinline__ void ldmatrix_x4_trans(unsigned (&)[4], const void*) { __trap(); }
+__device__ __forceinline__ unsigned bf16_pair(float, float) {
+    __trap();
+    return 0;
+}
+#else
+
 /// sum += a b, of a warp.
 __device__ __forceinline__ void mma_m16n8k16(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
     asm volatile(
@@ -36,5 +47,7 @@ __device__ __forceinline__ unsigned bf16_pair(float first, float second) {
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
     return pair;
 }
+
+#endif
 
 }  // namespace mia::detail

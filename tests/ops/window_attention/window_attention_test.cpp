@@ -158,7 +158,7 @@ TYPED_TEST(WindowAttentionOp, NothingActive) {
 
 /// Errors are at most twice those of exact scores, whose softmax and result are rounded.
 template <class B>
-void expect_rounded(const Case<B>& c, const std::vector<Bf16>& y, const std::vector<std::uint8_t>& keep = {}) {
+void expect_errors_of_bf16(const Case<B>& c, const std::vector<Bf16>& y, const std::vector<std::uint8_t>& keep = {}) {
     const Numbers expected = c.expected();
     Numbers straight = c.expected(round_to_bf16);
     round_to_bf16(straight);
@@ -195,7 +195,7 @@ TYPED_TEST(WindowAttentionBf16, ErrorsAreThoseOfItsNumbers) {
         SCOPED_TRACE(text("window ", grid.window.height, " x ", grid.window.width, ", heads ", heads, " x ", width));
         auto backend = test::make_backend<TypeParam>();
         const Case<TypeParam> c(backend, grid, frames, heads, width, score);
-        expect_rounded(c, c.run(backend));
+        expect_errors_of_bf16(c, c.run(backend));
     }
 }
 TYPED_TEST(WindowAttentionBf16, WithMasks) {
@@ -207,7 +207,7 @@ TYPED_TEST(WindowAttentionBf16, WithMasks) {
         for (const double share : {0.0, 0.03, 0.5}) {
             const auto keep = test::Random(int(100 * share)).bits(grid.pixels(), share);
             const auto some = c.run(backend, keep);
-            expect_rounded(c, some, keep);
+            expect_errors_of_bf16(c, some, keep);
             for (std::size_t i = 0; i < some.size(); ++i)
                 if (keep[i / std::size_t(c.C)]) {
                     ASSERT_EQ(some[i].bits, all[i].bits) << i;

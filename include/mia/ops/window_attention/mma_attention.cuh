@@ -30,9 +30,10 @@ __device__ __forceinline__ unsigned channel_pair(const Bf16* row, int c, int D, 
 /// or, in small windows, one of `Heads` each. Scores stay in registers: as sums of the first product they have the
 /// layout of the second one's left side, where softmax's weights go rounded to bf16. The running maximum and sum of a
 /// query are float and lie in four lanes. `chunk`: neighbouring channels of a head that lie at a multiple of their
-/// size, 8, 4, 2 or 1.
+/// size, 8, 4, 2 or 1. Four blocks a multiprocessor: left alone, nvcc aims at more and spills on some chips.
 template <int Width, int Heads>
-__global__ void __launch_bounds__(32 * mma_attention_warps) mma_attention_kernel(AttentionOperands<Bf16> p, int chunk) {
+__global__ void __launch_bounds__(32 * mma_attention_warps, Width <= 32 ? 4 : 3)
+    mma_attention_kernel(AttentionOperands<Bf16> p, int chunk) {
     using Tile = MmaAttentionTile<Width, Heads>;
     using Part = typename Tile::Part;
     constexpr int score_tiles = Tile::keys / 8, channel_tiles = Width / 8;
