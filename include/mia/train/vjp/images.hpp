@@ -31,44 +31,6 @@ struct AddFolded {
     }
 };
 
-/// The outputs [begin, end) along an axis that may read input `at`; LinearTap tells which do.
-struct LinearReaders {
-    int begin, end;
-    MIA_HOST_DEVICE LinearReaders(int at, int in, int out, Corners corners) {
-        const float step =
-            corners == Corners::aligned ? float(out - 1) / float(in > 1 ? in - 1 : 1) : float(out) / float(in);
-        const float low = float(at - 1) * step - 2, high = float(at + 2) * step + 2;
-        begin = at == 0 || low < 0 ? 0 : int(low);
-        end = at == in - 1 || high > float(out) ? out : int(high);
-    }
-};
-/// d x (H, W, C) += the gradient of resize_bilinear.
-template <class T>
-struct AddResized {
-    View<const T, 3> dy;
-    Corners corners;
-    ChannelFactors factors;
-    int H, W;
-    T* d;
-    MIA_HOST_DEVICE void operator()(int row, int i) const {
-        const int C = dy.extent(2), to_H = dy.extent(0), to_W = dy.extent(1), column = i / C, c = i % C;
-        const LinearReaders rows(row, H, to_H, corners), columns(column, W, to_W, corners);
-        const T factor = T(c == 0 ? factors.first : c == 1 ? factors.second : 1.0f);
-        T sum = d[std::ptrdiff_t(row) * W * C + i];
-        for (int y = rows.begin; y < rows.end; ++y) {
-            const LinearTap ty(y, H, to_H, corners);
-            const T of_row = T(ty.i0 == row ? ty.l0 : 0.0f) + T(ty.i1 == row ? ty.l1 : 0.0f);
-            if (of_row == 0) continue;
-            for (int x = columns.begin; x < columns.end; ++x) {
-                const LinearTap tx(x, W, to_W, corners);
-                const T of_column = T(tx.i0 == column ? tx.l0 : 0.0f) + T(tx.i1 == column ? tx.l1 : 0.0f);
-                if (of_column != 0) sum += of_column * (factor * of_row * dy(y, x, c));
-            }
-        }
-        d[std::ptrdiff_t(row) * W * C + i] = sum;
-    }
-};
-
 /// d x (H, W, C) += d y / k^2 of the window.
 template <class T>
 struct AddPooled {
@@ -149,16 +111,41 @@ void pixel_shuffle(Tape<B>& tape, In<typename B::Scalar, 3> x, int factor, Out<t
     if (activation != Activation::none) tape.reads(y);
 }
 
+/// d_x (H, W, C) += the gradient of resize_bilinear; dy: (H', W', C).
+template <class T>
+void resize_bilinear_gradient(BasicCpu<T>& cpu, In<T, 3> dy, Corners corners, ChannelFactors factors, int H, int W,
+                              T* d_x) {
+    const int C = dy.extent(2), to_H = dy.extent(0), to_W = dy.extent(1);
+    const auto scope = cpu.scope();
+    const auto columns = cpu.template scratch<detail::LinearTap>(to_W);
+    for (int j = 0; j < to_W; ++j) columns[j] = detail::LinearTap(j, W, to_W, corners);
+    detail::scatter_by_rows(cpu, H, [&](int begin, int end) {
+        for (int i = 0; i < to_H; ++i) {
+            const detail::LinearTap ty(i, H, to_H, corners);
+            for (const auto& [row, share] : {std::pair(ty.i0, ty.l0), std::pair(ty.i1, ty.l1)}) {
+                if (row < begin || row >= end) continue;
+                const T* g = dy.data + std::ptrdiff_t(i) * to_W * C;
+                T* to = d_x + std::ptrdiff_t(row) * W * C;
+                for (int j = 0; j < to_W; ++j, g += C)
+                    for (int c = 0; c < C; ++c) {
+                        const T factor = T(c == 0 ? factors.first : c == 1 ? factors.second : 1.0f);
+                        const T value = factor * T(share) * g[c];
+                        to[columns[j].i0 * C + c] += T(columns[j].l0) * value;
+                        to[columns[j].i1 * C + c] += T(columns[j].l1) * value;
+                    }
+            }
+        }
+    });
+}
+
 template <class B>
 void resize_bilinear(Tape<B>& tape, In<typename B::Scalar, 3> x, Corners corners, Out<typename B::Scalar, 3> y,
                      ChannelFactors factors = {}) {
     using T = typename B::Scalar;
     resize_bilinear(tape.backend(), x, corners, y, factors);
     tape.push(y, [=, &tape](View<const T, 3> dy) {
-        const int H = x.extent(0), W = x.extent(1);
         if (const auto d_x = tape.gradient(x))
-            each_in_rows(tape.backend(), "resize_bilinear vjp", H, W * x.extent(2),
-                         detail::AddResized<T>{dy, corners, factors, H, W, d_x.data});
+            resize_bilinear_gradient<T>(tape.backend(), dy, corners, factors, x.extent(0), x.extent(1), d_x.data);
     });
 }
 
