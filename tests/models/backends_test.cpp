@@ -64,18 +64,23 @@ public:
         set_mask_use(*model, setting.mask, setting.threshold);
         prepare(backend, *model);
     }
-    test::Placed<B, float, 4> room_for(const Tensor<float, 4>& clip) {
-        return test::place<4>(backend,
-                              {clip.extent(0), Model::scale * clip.extent(1), Model::scale * clip.extent(2), 3});
+    using Frames = test::Placed<B, float, 4>;  // float in any precision
+    Frames placed(const Tensor<float, 4>& clip) {
+        return {backend,
+                std::vector<float>(clip.data(), clip.data() + clip.size()),
+                {clip.extent(0), clip.extent(1), clip.extent(2), 3}};
+    }
+    Frames room_for(const Tensor<float, 4>& clip) {
+        return {backend, {clip.extent(0), Model::scale * clip.extent(1), Model::scale * clip.extent(2), 3}};
     }
     std::vector<float> clip(const Tensor<float, 4>& frames) {
-        const auto x = test::place(backend, frames);
+        const auto x = placed(frames);
         auto y = room_for(frames);
         model->forward(backend, x.view(), y.view());
         return y.values();
     }
     std::vector<float> stream(const Tensor<float, 4>& frames) {
-        const auto x = test::place(backend, frames);
+        const auto x = placed(frames);
         auto y = room_for(frames);
         typename Model::Stream stream;
         for (int t = 0; t < frames.extent(0); ++t) model->step(backend, x.view()[t], y.view()[t], stream);
@@ -217,6 +222,36 @@ TYPED_TEST(ModelOn, ObserversSeeFlowsAndMasksOnTheHost) {
     for (const auto& module : model.statistics()) EXPECT_GT(module.seconds, 0) << module.module;
     EXPECT_EQ(TypeParam::memory_is_host, model.free_device_memory() == 0);
 }
+
+#ifdef MIA_TEST_CUDA
+/// In bf16 the error is at most twice that of the same numbers on Cpu, where each op rounds what it hands on.
+TEST(ModelOnCuda, InBf16) {
+    constexpr MiaVsrConfig wide_heads{.embed_dim = 40,
+                                      .num_heads = 2,
+                                      .window = {3, 8, 8},
+                                      .depths = {{1}},
+                                      .directions = online,
+                                      .mid_channels = 8,
+                                      .scale = 2};
+    const auto rms = [](const std::vector<float>& a, const std::vector<float>& b) {
+        double squares = 0;
+        for (std::size_t i = 0; i < a.size(); ++i) squares += std::pow(double(a[i]) - b[i], 2);
+        return std::sqrt(squares / double(a.size()));
+    };
+    const auto frames = test::random_clip(3, 9, 10);
+    const auto check = [&]<MiaVsrConfig C, class Parts>(std::integral_constant<MiaVsrConfig, C>, Parts, MaskUse use) {
+        const Setting setting{use, 0.4f};
+        const auto expected = strict<MiaVsr<composed(C), Cpu, Parts>>(setting).clip(frames);
+        const double straight = rms(strict<MiaVsr<composed(C), CpuBf16, Parts>>(setting).clip(frames), expected);
+        const double actual = rms(strict<MiaVsr<C, CudaBf16, Parts>>(setting).clip(frames), expected);
+        EXPECT_LE(actual, 2 * straight) << "mask " << int(use);
+        EXPECT_GT(actual, 0);
+    };
+    for (const MaskUse use : {MaskUse::off, MaskUse::by_hand})
+        check(std::integral_constant<MiaVsrConfig, lite>{}, LiteParts{}, use);
+    check(std::integral_constant<MiaVsrConfig, wide_heads>{}, PublishedKind{}, MaskUse::as_trained);
+}
+#endif
 
 #ifdef MIA_TEST_CUDA_EMULATED
 /// Runs `pass` some times and counts what the host did in the last two.
