@@ -55,6 +55,7 @@ void all_vjps(Tape<Cuda>& tape, Cuda& cuda) {
     photometric_loss(tape, x3, x3, x3);
     clip_norm(cuda, x1, 1);
     Adam<float, Cuda>(cuda, 1).step(cuda, x1, x1, 1);
+    Muon<float, Cuda>(cuda, 1, {}).step(cuda, x1, x1, 1);
     MovingAverage<float, Cuda>(cuda, x1).update(cuda, x1);
 }
 

@@ -294,6 +294,24 @@ TEST(TapeOnCuda, LossesAndTheirSlopes) {
     test::expect_near(losses(test::make_backend<Cuda>()), Numbers(expected.begin(), expected.end()), rounding, "");
 }
 
+/// Matrices that are wide, tall and all zero, and what lies between them.
+TEST(TapeOnCuda, Muon) {
+    test::Random random(11);
+    const std::vector<WeightMatrix> matrices = {{3, 5, 17}, {90, 19, 4}, {166, 2, 2}};
+    auto gradients = test::cast<float>(random.numbers(175));
+    std::fill(gradients.begin() + 166, gradients.begin() + 170, 0.0f);
+    const auto start = test::cast<float>(random.numbers(175));
+    const auto moved = [&]<class B>(B backend) {
+        auto parameters = test::place<1>(backend, start, {175});
+        const auto g = test::place<1>(backend, gradients, {175});
+        Muon<float, B> muon(backend, 175, matrices);
+        for (int i = 0; i < 2; ++i) muon.step(backend, parameters, g, 0.1);
+        return parameters.values();
+    };
+    const auto expected = moved(test::make_backend<Cpu>());
+    test::expect_near(moved(test::make_backend<Cuda>()), Numbers(expected.begin(), expected.end()), rounding, "");
+}
+
 /// A model of the default kind, its parameters after some steps, and the losses.
 constexpr MiaVsrConfig toy{.embed_dim = 16,
                            .num_heads = 2,

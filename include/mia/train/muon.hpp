@@ -22,7 +22,7 @@ struct MuonConfig {
 struct WeightMatrix {
     std::ptrdiff_t begin = 0;
     int rows = 0, columns = 0;
-    std::ptrdiff_t size() const { return std::ptrdiff_t(rows) * columns; }
+    MIA_HOST_DEVICE std::ptrdiff_t size() const { return std::ptrdiff_t(rows) * columns; }
 };
 
 /// The trained weights of linear maps and convolutions (out, in * kernel), in the order of Network::flat(); q, k and v
@@ -87,38 +87,73 @@ std::vector<T> orthogonalized(std::vector<T> x, int rows, int columns) {
     return x;
 }
 
+/// What a step of Muon reads and changes: flat buffers.
+template <class T>
+struct MuonStep {
+    T keep, rest;  ///< momentum, 1 - momentum
+    double rate;   ///< learning rate times update_rms
+    const T* gradients;
+    T *m, *parameters;
+    std::ptrdiff_t size;  ///< of each buffer
+};
+
 }  // namespace detail
+
+template <class T>
+void muon_step(BasicCpu<T>& cpu, View<const WeightMatrix, 1> matrices, const detail::MuonStep<T>& step) {
+    cpu.parallel_for(matrices.size(), 1, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+        for (auto at = begin; at < end; ++at) {
+            const WeightMatrix& matrix = matrices[at];
+            const T* g = step.gradients + matrix.begin;
+            T *p = step.parameters + matrix.begin, *m = step.m + matrix.begin;
+            std::vector<T> direction(std::size_t(matrix.size()));
+            for (std::ptrdiff_t i = 0; i < matrix.size(); ++i) {
+                m[i] = step.keep * m[i] + step.rest * g[i];
+                direction[std::size_t(i)] = step.keep * m[i] + step.rest * g[i];
+            }
+            direction = detail::orthogonalized(std::move(direction), matrix.rows, matrix.columns);
+            const T scale = T(step.rate * std::sqrt(double(std::max(matrix.rows, matrix.columns))));
+            for (std::ptrdiff_t i = 0; i < matrix.size(); ++i) p[i] -= scale * direction[std::size_t(i)];
+        }
+    });
+}
 
 /// Muon (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024) for weight matrices, and Adam
 /// for all the rest:
 ///   m = momentum m + (1 - momentum) g,  p -= learning_rate * s * orthogonalized(momentum m + (1 - momentum) g)
 /// with s = update_rms sqrt(max(rows, columns)), so that one learning rate suits both (Liu et al., "Muon is scalable
 /// for LLM training", 2025, section 2.2). Without matrices it is Adam. m lies where Adam's first moment would.
-template <class T>
+template <class T, class B = BasicCpu<T>>
 class Muon {
 public:
     /// Matrices: in order, none over another.
-    Muon(std::ptrdiff_t parameters, std::vector<WeightMatrix> matrices, MuonConfig config = {})
-        : config_(config), matrices_(std::move(matrices)), adam_(parameters, config.adam) {
-        std::ptrdiff_t end = 0;
-        for (const WeightMatrix& matrix : matrices_) {
-            require(matrix.begin >= end && matrix.rows > 0 && matrix.columns > 0, "Muon: a matrix of ", matrix.rows,
-                    " x ", matrix.columns, " begins at ", matrix.begin, ", and the one before it ends at ", end,
-                    ". List them in order, none over another.");
-            if (matrix.begin > end) others_.push_back({end, matrix.begin});
-            end = matrix.begin + matrix.size();
-        }
-        require(end <= parameters, "Muon: a matrix ends at ", end, " of ", parameters, " parameters.");
-        if (parameters > end) others_.push_back({end, parameters});
+    Muon(std::ptrdiff_t parameters, const std::vector<WeightMatrix>& matrices,
+         MuonConfig config = {}) requires(B::memory_is_host)
+        : config_(config),
+          matrices_(int(matrices.size())),
+          others_(rest_of(parameters, matrices)),
+          adam_(parameters, config.adam) {
+        std::copy(matrices.begin(), matrices.end(), matrices_.data());
+    }
+    Muon(B& backend, std::ptrdiff_t parameters, const std::vector<WeightMatrix>& matrices, MuonConfig config = {})
+        : config_(config), others_(rest_of(parameters, matrices)), adam_(backend, parameters, config.adam) {
+        const int count = int(matrices.size());
+        matrices_.resize(backend, count);
+        upload(backend, View<const WeightMatrix, 1>{matrices.data(), {count}}, matrices_.view());
+        synchronize(backend);
     }
 
     /// Changes the parameters; prepare() the model afterwards.
-    void step(BasicCpu<T>& cpu, View<T, 1> parameters, View<const T, 1> gradients, double learning_rate) {
-        adam_.step(cpu, parameters, gradients, learning_rate, others_);
-        cpu.parallel_for(std::ptrdiff_t(matrices_.size()), 1, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
-            for (auto i = begin; i < end; ++i)
-                step(matrices_[std::size_t(i)], parameters.data, gradients.data, learning_rate);
-        });
+    void step(B& backend, View<T, 1> parameters, View<const T, 1> gradients, double learning_rate) {
+        adam_.step(backend, parameters, gradients, learning_rate, others_);
+        muon_step(backend, matrices_.view(),
+                  detail::MuonStep<T>{.keep = T(config_.momentum),
+                                      .rest = T(1 - config_.momentum),
+                                      .rate = learning_rate * config_.update_rms,
+                                      .gradients = gradients.data,
+                                      .m = first_moment().data,
+                                      .parameters = parameters.data,
+                                      .size = parameters.size()});
     }
 
     const MuonConfig& config() const { return config_; }
@@ -128,25 +163,26 @@ public:
     View<T, 1> second_moment() { return adam_.second_moment(); }
 
 private:
-    void step(const WeightMatrix& matrix, T* parameters, const T* gradients, double learning_rate) {
-        T *p = parameters + matrix.begin, *m = first_moment().data + matrix.begin;
-        const T* g = gradients + matrix.begin;
-        const T keep = T(config_.momentum), rest = T(1 - config_.momentum);
-        std::vector<T> direction(std::size_t(matrix.size()));
-        for (std::ptrdiff_t i = 0; i < matrix.size(); ++i) {
-            m[i] = keep * m[i] + rest * g[i];
-            direction[std::size_t(i)] = keep * m[i] + rest * g[i];
+    /// What lies between the matrices.
+    static std::vector<ParameterRange> rest_of(std::ptrdiff_t parameters, const std::vector<WeightMatrix>& matrices) {
+        std::vector<ParameterRange> rest;
+        std::ptrdiff_t end = 0;
+        for (const WeightMatrix& matrix : matrices) {
+            require(matrix.begin >= end && matrix.rows > 0 && matrix.columns > 0, "Muon: a matrix of ", matrix.rows,
+                    " x ", matrix.columns, " begins at ", matrix.begin, ", and the one before it ends at ", end,
+                    ". List them in order, none over another.");
+            if (matrix.begin > end) rest.push_back({end, matrix.begin});
+            end = matrix.begin + matrix.size();
         }
-        direction = detail::orthogonalized(std::move(direction), matrix.rows, matrix.columns);
-        const T scale =
-            T(learning_rate * config_.update_rms * std::sqrt(double(std::max(matrix.rows, matrix.columns))));
-        for (std::ptrdiff_t i = 0; i < matrix.size(); ++i) p[i] -= scale * direction[std::size_t(i)];
+        require(end <= parameters, "Muon: a matrix ends at ", end, " of ", parameters, " parameters.");
+        if (parameters > end) rest.push_back({end, parameters});
+        return rest;
     }
 
     MuonConfig config_;
-    std::vector<WeightMatrix> matrices_;
+    Tensor<WeightMatrix, 1, B> matrices_;
     std::vector<ParameterRange> others_;
-    Adam<T> adam_;
+    Adam<T, B> adam_;
 };
 
 }  // namespace mia
