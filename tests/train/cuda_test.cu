@@ -361,5 +361,34 @@ TEST(TapeOnCuda, AModelTrains) {
     test::expect_near(trained<Cuda>(), Numbers(expected.begin(), expected.end()), rounding, "");
 }
 
+#ifdef MIA_TEST_CUDA_EMULATED
+TEST(TapeOnCuda, AFurtherStepAllocatesNothingAndWaitsForItsLossAlone) {
+    using Model = MiaVsr<toy, Tape<Cuda>, LiteParts>;
+    Cuda cuda;
+    Network<Model, Cuda> model(cuda);
+    set_mask_use(*model, MaskUse::off);
+    Tape<Cuda> tape(cuda, model.flat(), {.drop_path = 0.2f});
+    Muon<float, Cuda> muon(cuda, model.flat().size(), weight_matrices(*model));
+    const auto clip = test::place(cuda, test::random_clip(1, 8, 8));
+    const auto target = test::place(cuda, test::random_clip(1, 32, 32, 11));
+    cuda_emulation::Statistics before{}, after = cuda_emulation::statistics();
+    for (int step = 0; step < 3; ++step) {
+        before = after;
+        tape.restart();
+        tape.zero_gradients();
+        prepare(tape, *model);
+        const auto out = tape.scratch(1, 32, 32, 3);
+        model->forward(tape, clip.view(), out);
+        charbonnier_loss(tape, out, target.view());
+        tape.backward();
+        muon.step(cuda, model.flat(), tape.parameter_gradients(), 1e-3);
+        after = cuda_emulation::statistics();
+    }
+    EXPECT_EQ(after.allocations, before.allocations);
+    EXPECT_EQ(after.synchronisations, before.synchronisations + 1);
+    synchronize(cuda);
+}
+#endif
+
 }  // namespace
 }  // namespace mia
