@@ -65,15 +65,12 @@ struct alignas(8) Bf16Pairs {
 /// their size, and are there after __pipeline_wait_prior.
 template <int Count>
 __device__ __forceinline__ void copy_async(Bf16* to, const Bf16* from) {
-    struct alignas(Count * sizeof(Bf16)) Chunk {
-        Bf16 x[Count];
-    };
     if constexpr (Count == 1)
         *to = from ? *from : Bf16(0);
     else if (from)
-        __pipeline_memcpy_async(to, from, sizeof(Chunk));
+        __pipeline_memcpy_async(to, from, Count * sizeof(Bf16));
     else
-        *reinterpret_cast<Chunk*>(to) = {};
+        __pipeline_memcpy_async(to, from, Count * sizeof(Bf16), Count * sizeof(Bf16));  // all zeros, nothing is read
 }
 
 /// Sums side by side, rounded, as the left side of a further product: each lane holds already what it has to.
