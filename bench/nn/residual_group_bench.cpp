@@ -21,9 +21,11 @@ void run(benchmark::State& state, Cpu& cpu) {
     std::array<typename Group::Block::State, std::size_t(Depth)> states;
     std::array<Reuse, std::size_t(Depth)> reuse;
     const std::array<float, std::size_t(Depth)> depths{};
+    std::array<Condition<float>, std::size_t(Depth)> conditions;
+    conditions.fill(Condition<float>(cond));
     const auto step = [&](Reuse how) {
         reuse.fill(how);
-        group->forward(cpu, x, cond, reuse.data(), states.data(), depths.data(), y, 0, NoProbe{});
+        group->forward(cpu, x, conditions.data(), reuse.data(), states.data(), depths.data(), y, 0, NoProbe{});
     };
     step(Reuse::start);
     measure(
