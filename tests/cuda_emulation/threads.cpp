@@ -411,7 +411,7 @@ void pipeline_wait(std::size_t batches_left) {
         const std::size_t bytes = c.bytes - c.zero_fill;
         if (bytes > 0) access(std::uintptr_t(c.from), bytes, 'r', pc, false);
         access(std::uintptr_t(c.to), c.bytes, 'w', pc);
-        std::memcpy(c.to, c.from, bytes);
+        if (bytes > 0) std::memcpy(c.to, c.from, bytes);  // zeros alone come from nowhere
         std::memset(static_cast<char*>(c.to) + bytes, 0, c.zero_fill);
     }
     std::erase_if(t.copies, [&](const Thread::Copy& c) { return c.batch + batches_left < t.batch; });
