@@ -56,6 +56,13 @@ TYPED_TEST(FlowWarpOp, ZeroFlowGivesTheInput) {
         EXPECT_EQ(warp<TypeParam>(2, x, std::vector<float>(H * W * 2), H, W, C, padding), x);
 }
 
+TYPED_TEST(FlowWarpFloat, WhatLiesOutsideReadsNothing) {
+    constexpr int H = 3, W = 4;
+    std::vector<float> x(H * W, 1.0f), flow(H * W * 2, 100.0f);
+    x[0] = std::numeric_limits<float>::quiet_NaN();
+    EXPECT_EQ(warp<TypeParam>(1, x, flow, H, W, 1, Padding::zeros), std::vector<float>(H * W, 0.0f));
+}
+
 TYPED_TEST(FlowWarpOp, FarAwayIsZeroOrTheBorder) {
     using T = typename TypeParam::Scalar;
     constexpr int H = 3, W = 5;

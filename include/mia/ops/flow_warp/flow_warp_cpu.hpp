@@ -37,18 +37,26 @@ void flow_warp(BasicCpu<T>& cpu, In<U, 3> x, View<const float, 3> flow, Padding 
                 U* out = y.data + (i * W + j) * C;
                 const U* taps[4];
                 Wide<U> weights[4];
+                int count = 0;
                 for (int n = 0; n < 4; ++n) {
                     const float row = y0 + float(n / 2), column = x0 + float(n % 2);  // as floats: they may be huge
-                    const bool inside = row >= 0 && row <= float(H - 1) && column >= 0 && column <= float(W - 1);
-                    weights[n] = inside ? Wide<U>(wx[n % 2] * wy[n / 2]) : Wide<U>(0);
-                    taps[n] = x.data + (inside ? std::ptrdiff_t(row) * W + std::ptrdiff_t(column) : 0) * C;
+                    if (!(row >= 0 && row <= float(H - 1) && column >= 0 && column <= float(W - 1))) continue;
+                    weights[count] = Wide<U>(wx[n % 2] * wy[n / 2]);
+                    taps[count++] = x.data + (std::ptrdiff_t(row) * W + std::ptrdiff_t(column)) * C;
                 }
-                if (C == 2)
+                if (count < 4) {  // at the edge
+                    for (int c = 0; c < C; ++c) {
+                        Wide<U> sum = 0;
+                        for (int n = 0; n < count; ++n) sum += weights[n] * taps[n][c];
+                        out[c] = U(sum);
+                    }
+                } else if (C == 2) {
                     detail::sum_of_taps<2>(taps, weights, C, out);
-                else if (C == 3)
+                } else if (C == 3) {
                     detail::sum_of_taps<3>(taps, weights, C, out);
-                else
+                } else {
                     detail::sum_of_taps<0>(taps, weights, C, out);
+                }
             }
     });
 }
