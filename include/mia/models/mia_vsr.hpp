@@ -83,6 +83,7 @@ public:
     using BackendType = B;
     template <class Other>
     using On = MiaVsr<C, Other, Parts>;  ///< the same model on another backend
+    /// As C. At run time arrays are read from here: clang 14 looks for a template parameter's in the wrong place.
     static constexpr MiaVsrConfig config = C;
     static constexpr int scale = C.scale;
     static constexpr int least_size =
@@ -211,8 +212,8 @@ public:
         visit("conv_first", self.conv_first_);
         visit(flow_name(), self.flow_);
         visit("alignment", self.alignment_);
-        for (int i = 0; i < C.directions.count; ++i)
-            visit(std::string("patch_align.").append(C.directions.name(i)), self.branches_[std::size_t(i)]);
+        for (int i = 0; i < config.directions.count; ++i)
+            visit(std::string("patch_align.").append(config.directions.name(i)), self.branches_[std::size_t(i)]);
         visit("", self.upsampler_);
     }
 
@@ -270,8 +271,8 @@ private:
         // Of each branch's result, the frames that the next one reads.
         std::array<int, std::size_t(C.directions.count)> steps;
         int begin = first, end = first + out.extent(0);
-        for (int i = C.directions.count; i-- > 0;) {
-            const bool onward = C.directions.value[i] == Direction::forward;
+        for (int i = config.directions.count; i-- > 0;) {
+            const bool onward = config.directions.value[i] == Direction::forward;
             (onward ? begin : end) = onward ? 0 : T;
             steps[std::size_t(i)] = end - begin;
         }
@@ -281,8 +282,8 @@ private:
             first_features(backend, lqs[t], features[t]);
             probe.features(-1, t, features[t]);
         }
-        for (int i = 0; i < C.directions.count; ++i) {
-            const Direction direction = C.directions.value[i];
+        for (int i = 0; i < config.directions.count; ++i) {
+            const Direction direction = config.directions.value[i];
             propagate(backend, branches_[std::size_t(i)], alignment_, i, direction, steps[std::size_t(i)],
                       C.window.frames, features, direction == Direction::forward ? flows.forward : flows.backward,
                       state, next, probe);
