@@ -7,11 +7,9 @@ std::unique_ptr<mia::AnyModel> open_cuda_model(const mia::StateDict& file, const
     using namespace mia;
     const std::string missing = missing_gpu();
     require(missing.empty(), "--device cuda: ", missing, ". Use --device cpu, or a machine with one of NVIDIA's GPUs.");
-    require(options.precision == Precision::fp32, "--device cuda: bf16 is not offered there; leave --precision out");
     constexpr std::tuple models{
-        NamedModel<MiaVsrLite<Cuda>>{"mia_vsr_lite"},
-        NamedModel<MiaVsrBase<Cuda>>{"mia_vsr_base"},
-        NamedModel<MiaVsrSmall<Cuda>>{"mia_vsr_small"},
+        NamedModel<MiaVsrLite<Cuda>>{"mia_vsr_lite"}, NamedModel<MiaVsrLite<CudaBf16>>{"mia_vsr_lite_bf16"},
+        NamedModel<MiaVsrBase<Cuda>>{"mia_vsr_base"}, NamedModel<MiaVsrSmall<Cuda>>{"mia_vsr_small"},
         NamedModel<MiaVsrTiny<Cuda>>{"mia_vsr_tiny"},
     };
     return open_model(file, options, models);

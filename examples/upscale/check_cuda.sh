@@ -4,6 +4,7 @@
 source "$(dirname "$0")/../support/check.sh"
 
 mkdir "$folder/out"
+words_of_all=""
 nothing_written() { same "written" "$(ls -A "$folder/out")" ""; }
 
 if ! "$program" "$clip" "$folder/out/x.mkv" --summary --device cuda >"$words" 2>&1; then
@@ -20,12 +21,21 @@ else
         fail "not what is needed and free: $(cat "$words")"
     nothing_written
     unset MIA_EMULATION_MEMORY
-    for device in cuda cpu; do
-        expect 0 "is ready" "$folder/tiny.mkv" "$folder/out/$device.mkv" --codec ffv1 --device $device
+    psnr_of() {  # A B: between two results, dB
+        ffmpeg -v info -i "$folder/out/$1.mkv" -i "$folder/out/$2.mkv" -lavfi psnr -f null - 2>&1 </dev/null |
+            sed -n 's/.*PSNR.*average:\([a-z0-9]*\).*/\1/p'
+    }
+    for run in "fp32 60" "bf16 50"; do  # the least PSNR: a sample in a thousand rounded otherwise, in bf16 one in a hundred
+        read -r precision least <<<"$run"
+        for device in cuda cpu; do
+            expect 0 "is ready" "$folder/tiny.mkv" "$folder/out/$precision.$device.mkv" --codec ffv1 \
+                --device $device --precision $precision
+        done
+        psnr=$(psnr_of "$precision.cuda" "$precision.cpu")
+        [ "$psnr" = inf ] || [ "${psnr:-0}" -ge "$least" ] || fail "cuda against cpu in $precision: $psnr dB"
+        words_of_all+="${words_of_all:+, }$precision $psnr dB"
     done
-    psnr=$(ffmpeg -v info -i "$folder/out/cuda.mkv" -i "$folder/out/cpu.mkv" -lavfi psnr -f null - 2>&1 </dev/null |
-        sed -n 's/.*PSNR.*average:\([a-z0-9]*\).*/\1/p')
-    [ "$psnr" = inf ] || [ "${psnr:-0}" -ge 60 ] || fail "cuda against cpu: $psnr dB"  # a sample rounded otherwise
+    [ "$(psnr_of fp32.cuda bf16.cuda)" != inf ] || fail "--precision changes nothing"
 fi
-[ "$failures" = 0 ] && echo "upscale --device cuda: all checks passed${psnr:+ ($psnr dB)}"
+[ "$failures" = 0 ] && echo "upscale --device cuda: all checks passed${words_of_all:+ ($words_of_all)}"
 exit $((failures > 0))

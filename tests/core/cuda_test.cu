@@ -201,7 +201,7 @@ TEST_F(CudaOn, AnOldDevice) {
         FAIL() << "made";
     } catch (const Error& error) {
         EXPECT_STREQ(error.what(),
-                     "CudaBf16: the GPU has compute capability 7.5, bf16 needs 8.0 or more; use Cuda, in fp32");
+                     "CudaBf16: the GPU has compute capability 7.5, bf16 needs 8.0 or more; use fp32, on Cuda");
     }
 }
 TEST_F(CudaOn, ADeviceWithTooLittleMemory) {

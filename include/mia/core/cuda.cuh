@@ -70,7 +70,7 @@ inline void require_bf16() {
          {std::pair{&major, cudaDevAttrComputeCapabilityMajor}, std::pair{&minor, cudaDevAttrComputeCapabilityMinor}})
         require_success(cudaDeviceGetAttribute(version, attribute, device), "CudaBf16: the device's capability");
     require(major >= 8, "CudaBf16: the GPU has compute capability ", major, ".", minor,
-            ", bf16 needs 8.0 or more; use Cuda, in fp32");
+            ", bf16 needs 8.0 or more; use fp32, on Cuda");
 }
 
 /// Bytes of device memory that nobody has taken.
