@@ -1,10 +1,13 @@
 // Training on Cuda against the same on Cpu, whose gradients are held against central differences (vjp/).
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "mia/models/mia_vsr.hpp"
 #include "mia/train/cuda.cuh"
+#include "mia/train/trainer.hpp"
 #include "support/backends.hpp"
+#include "support/folder_test.hpp"
 #include "support/random_model.hpp"
+#include "train/data/pictures.hpp"
 #ifdef MIA_TEST_CUDA_EMULATED
 #include "kernel_test.hpp"
 #endif
@@ -389,6 +392,85 @@ TEST(TapeOnCuda, AFurtherStepAllocatesNothingAndWaitsForItsLossAlone) {
     synchronize(cuda);
 }
 #endif
+
+class TrainerOnCuda : public test::FolderTest {
+protected:
+#ifdef MIA_TEST_CUDA_EMULATED
+    void SetUp() override {
+        if (cuda_emulation::seed_of_this_run() != 0) GTEST_SKIP() << "kernels' orders are for the tests above";
+    }
+#endif
+    template <class B>
+    using Toy = Trainer<MiaVsr<toy, B, LiteParts>>;
+
+    static TrainerConfig config() {
+        TrainerConfig c;
+        c.samples = {.scale = 4, .frames = 2, .height = 5, .width = 6, .motion = {.max_speed = 2, .max_zoom = 1}};
+        c.iterations = 5;
+        c.batch = 1;
+        c.learning_rate = 1e-2;
+        c.adam.eps = 1e-2;  // so that a gradient of nearly 0 has no sign
+        c.average_decay = 0.5;
+        c.largest_gradient = 0.5;
+        c.sparsity = 0.1;
+        return c;
+    }
+    template <class B>
+    static Toy<B> trainer(const TrainerConfig& c = config()) {
+        return {{{test::smooth_clip(64, 64), 1, true}}, c};
+    }
+    /// What some steps leave: parameters, average.
+    template <class B>
+    static std::vector<float> run(Toy<B>& trainer, int steps, std::vector<double>* losses = nullptr) {
+        for (int i = 0; i < steps; ++i) {
+            const double loss = trainer.step().loss;
+            if (losses) losses->push_back(loss);
+        }
+        auto found = test::values_of(trainer.backend(), trainer.parameters());
+        for (const float x : test::values_of(trainer.backend(), trainer.average())) found.push_back(x);
+        return found;
+    }
+};
+
+TEST_F(TrainerOnCuda, DoesWhatItDoesOnCpu) {
+    auto on_cpu = trainer<Cpu>();
+    auto on_cuda = trainer<Cuda>();
+    std::vector<double> losses, expected_losses;
+    const auto expected = run(on_cpu, 5, &expected_losses);
+    test::expect_near(run(on_cuda, 5, &losses), Numbers(expected.begin(), expected.end()), rounding, "parameters");
+    for (std::size_t i = 0; i < losses.size(); ++i) EXPECT_NEAR(losses[i], expected_losses[i], rounding) << i;
+    EXPECT_LT(losses.back(), 0.8 * losses.front());
+
+    const Clip truth = test::smooth_clip(22, 33);
+    const double quality = on_cuda.validate(truth).psnr_y;
+    EXPECT_NEAR(quality, on_cpu.validate(truth).psnr_y, 1e-2);  // a sample rounded otherwise
+    on_cuda.save_weights(folder / "weights.safetensors");
+    auto next = trainer<Cpu>();
+    next.start_from(read_safetensors(folder / "weights.safetensors"));
+    EXPECT_NEAR(quality, next.validate(truth).psnr_y, 1e-2);
+}
+
+TEST_F(TrainerOnCuda, AResumedRunHasTheBytesOfOneThatNobodyDisturbed) {
+    TrainerConfig c = config();
+    c.optimizer = Optimizer::muon;
+    const auto state = folder / "state.safetensors";
+    auto whole = trainer<Cuda>(c);
+    run(whole, 1);
+    whole.save(state);
+    const auto expected = run(whole, 1);
+    auto second = trainer<Cuda>(c);
+    second.resume(state);
+    EXPECT_TRUE(test::same_bytes(run(second, 1), expected));
+    EXPECT_THAT([&] { trainer<Cpu>(c).resume(state); },
+                testing::ThrowsMessage<Error>(testing::HasSubstr("begun with 'device cuda'")));
+}
+
+TEST_F(TrainerOnCuda, NaNIsReported) {
+    auto spoilt = trainer<Cuda>();
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    upload(spoilt.backend(), View<const float, 1>{&nan, {1}}, spoilt.parameters().slice(0, 1));
+    EXPECT_THAT([&] { spoilt.step(); }, testing::ThrowsMessage<Error>(testing::HasSubstr("iteration 1 has a loss of")));
+}
 
 }  // namespace
 }  // namespace mia

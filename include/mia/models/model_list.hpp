@@ -58,7 +58,7 @@ class RunningModel final : public AnyModel {
 public:
     RunningModel(std::string name, const StateDict& file, const ModelOptions& options)
         : name_(std::move(name)),
-          backend_(make_backend(options)),
+          backend_(detail::make_backend<B>(options.threads)),
           model_(backend_),
           mask_(detail::mask_use<M>(file, options)),
           threshold_(options.threshold) {
@@ -76,9 +76,9 @@ public:
         const Need& n = need({Run::clip, clip.extent(0), clip.extent(1), clip.extent(2), first, out.extent(0)});
         Observed observed = start(n, observer);
         const auto scope = backend_.scope();
-        const auto result = room_for(out);
-        model_->forward(backend_, uploaded(clip), result, state_, observed, first);
-        fetch(result, out);
+        const auto result = room_for(backend_, out);
+        model_->forward(backend_, uploaded(backend_, clip), result, state_, observed, first);
+        fetch(backend_, result, out);
     }
     std::size_t memory_bytes(int frames, int height, int width) const override {
         return bytes(need({Run::clip, frames, height, width, 0, frames}));
@@ -92,10 +92,10 @@ public:
                 M::least_size, " x ", M::least_size, ". Run the model on whole frames.");
         Observed unseen = start(need({Run::flows, clip.extent(0), clip.extent(1), clip.extent(2), 0, 0}), nullptr);
         const auto scope = backend_.scope();
-        const auto b = room_for(backward), f = room_for(forward);
-        model_->flows(backend_, uploaded(clip), b, f, unseen);
-        if (M::uses_backward_flow) fetch(b, backward);
-        if (M::uses_forward_flow) fetch(f, forward);
+        const auto b = room_for(backend_, backward), f = room_for(backend_, forward);
+        model_->flows(backend_, uploaded(backend_, clip), b, f, unseen);
+        if (M::uses_backward_flow) fetch(backend_, b, backward);
+        if (M::uses_forward_flow) fetch(backend_, f, forward);
     }
     std::size_t flow_memory_bytes(int frames, int height, int width) const override {
         return bytes(need({Run::flows, frames, height, width, 0, 0}));
@@ -105,11 +105,11 @@ public:
         const Need& n = need({Run::given_flows, clip.extent(0), clip.extent(1), clip.extent(2), first, out.extent(0)});
         Observed observed = start(n, observer);
         const auto scope = backend_.scope();
-        const auto result = room_for(out);
-        const ClipFlows given{M::uses_backward_flow ? uploaded(flows.backward) : flows.backward,
-                              M::uses_forward_flow ? uploaded(flows.forward) : flows.forward};
-        model_->forward(backend_, uploaded(clip), given, result, state_, observed, first);
-        fetch(result, out);
+        const auto result = room_for(backend_, out);
+        const ClipFlows given{M::uses_backward_flow ? uploaded(backend_, flows.backward) : flows.backward,
+                              M::uses_forward_flow ? uploaded(backend_, flows.forward) : flows.forward};
+        model_->forward(backend_, uploaded(backend_, clip), given, result, state_, observed, first);
+        fetch(backend_, result, out);
     }
     std::size_t tile_memory_bytes(int frames, int height, int width) const override {
         return bytes(need({Run::given_flows, frames, height, width, 0, frames}));
@@ -124,9 +124,9 @@ public:
             if (is_first) stream_.steps = 0;
             Observed observed = start(n, observer);
             const auto scope = backend_.scope();
-            const auto result = room_for(out);
-            model_->step(backend_, uploaded(frame), result, stream_, observed);
-            fetch(result, out);
+            const auto result = room_for(backend_, out);
+            model_->step(backend_, uploaded(backend_, frame), result, stream_, observed);
+            fetch(backend_, result, out);
         }
     }
     std::size_t step_memory_bytes(int height, int width) const override {
@@ -266,41 +266,6 @@ private:
         std::vector<float> flow_;
         std::vector<std::uint8_t> mask_;
     };
-
-    static B make_backend(const ModelOptions& options) {
-        if constexpr (B::memory_is_host)
-            return B(options.threads);
-        else
-            return B();
-    }
-
-    // The host's arrays in the backend's memory: themselves, where that is the host's.
-    template <int Rank>
-    View<float, Rank> room_for(View<float, Rank> x) {
-        if constexpr (B::memory_is_host)
-            return x;
-        else
-            return std::apply([&](auto... extents) { return backend_.template scratch<float>(extents...); },
-                              std::to_array(x.extents));
-    }
-    template <int Rank>
-    View<const float, Rank> uploaded(View<const float, Rank> x) {
-        if constexpr (B::memory_is_host) {
-            return x;
-        } else {
-            const auto y = std::apply([&](auto... extents) { return backend_.template scratch<float>(extents...); },
-                                      std::to_array(x.extents));
-            upload(backend_, x, y);
-            return y;
-        }
-    }
-    template <int Rank>
-    void fetch(View<float, Rank> x, View<float, Rank> to) {
-        if constexpr (!B::memory_is_host) {
-            download(backend_, x, to);
-            synchronize(backend_);
-        }
-    }
 
     Observed start(const Need& n, ModelObserver* observer) {
         backend_.reserve_scratch(n.scratch + thread_tables());
@@ -454,7 +419,7 @@ std::unique_ptr<AnyModel> open_model(const StateDict& file, const ModelOptions& 
     require(found != nullptr, file.source(), ": none of the models compiled in (", names,
             ") has these tensors; the file looks like ", detail::look_of(file),
             "\nUse a file of one of these models; for one of your own, give open_model a list with its type",
-            options.precision == Precision::bf16 ? ", and one on CpuBf16: precision is bf16" : "",
+            options.precision == Precision::bf16 ? ", and one on CpuBf16 or CudaBf16: precision is bf16" : "",
             options.mask == MaskUse::as_trained
                 ? "; if the file holds a mask that was never trained, switch the mask off."
                 : ".");

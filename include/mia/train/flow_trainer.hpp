@@ -127,7 +127,7 @@ public:
 
     /// The averaged parameters on clips held out (see measure_flow).
     FlowQuality validate(const std::vector<TrainingClip>& held_out, int count) {
-        return measure_flow(run_.cpu(), *std::as_const(run_.averaged()), held_out, config_.samples, count);
+        return measure_flow(run_.backend(), *std::as_const(run_.averaged()), held_out, config_.samples, count);
     }
 
     /// Begins with these weights instead, by name and shape. Error after the first iteration, and as of

@@ -52,14 +52,18 @@ inline void check(const TrainerConfig& c) {
 
 }  // namespace detail
 
-/// Trains a model. Each iteration is a function of the configuration, the clips and its number, whatever the number of
-/// threads, so a run that was saved and resumed ends with the same bytes as one that nobody disturbed.
+/// Trains a model on the backend of its type, in float. Each iteration is a function of the configuration, the clips
+/// and its number, whatever the number of threads, so a run that was saved and resumed on the same kind of backend ends
+/// with the same bytes as one that nobody disturbed. A GPU (a model on Cuda, with mia/train/cuda.cuh) plays one sample
+/// at a time, whatever config.threads.
 ///
 ///     Trainer<MiaVsrLite<>> trainer(clips, config);
 ///     while (!trainer.is_done()) trainer.step();
 ///     trainer.save_weights("mine.safetensors");
 template <class Model>
 class Trainer {
+    using B = typename Model::BackendType;
+
 public:
     /// Parameters as of initialize(). Error when the configuration makes no sense or a clip is unfit for it.
     Trainer(std::vector<TrainingClip> clips, const TrainerConfig& config)
@@ -84,7 +88,7 @@ public:
     /// One iteration. Error when all are done, and when the loss or a gradient is not finite; the parameters are then
     /// as they were.
     TrainingStep step() {
-        return run_.step([this](Tape<Cpu>& tape, int lane, std::uint64_t number, double weight) {
+        return run_.step([this](Tape<B>& tape, int lane, std::uint64_t number, double weight) {
             return loss_of_sample(tape, frames_[std::size_t(lane)], number, weight);
         });
     }
@@ -92,9 +96,14 @@ public:
     /// The averaged parameters on a clip of true frames: degraded as the samples are, run as a whole. Frames are
     /// cropped to a multiple of the scale.
     Validation validate(const Clip& truth) {
-        return validate_on(
-            truth, Model::scale, config_.samples.degradation,
-            [&](View<const float, 4> lr, View<float, 4> out) { run_.averaged()->forward(run_.cpu(), lr, out); });
+        return validate_on(truth, Model::scale, config_.samples.degradation,
+                           [&](View<const float, 4> lr, View<float, 4> out) {
+                               B& backend = run_.backend();
+                               const auto scope = backend.scope();
+                               const auto result = room_for(backend, out);
+                               run_.averaged()->forward(backend, uploaded(backend, lr), result);
+                               fetch(backend, result, out);
+                           });
     }
 
     /// Begins with these weights instead, by name and shape; what they lack of a mask stays as it begins. Error
@@ -114,12 +123,15 @@ public:
         const bool with_mask = config_.mask == MaskUse::as_trained;
         auto metadata = model_metadata<Model>(with_mask);
         metadata.insert(more.begin(), more.end());
-        save_parameters(*run_.averaged(), path, metadata, with_mask);
+        run_.averaged().on_host(run_.backend(),
+                                [&](const Model& model) { save_parameters(model, path, metadata, with_mask); });
     }
 
-    /// As they are now, and averaged; in the order of the model's walk. To be written to by who knows what he does.
+    /// As they are now, and averaged; in the order of the model's walk, in the backend's memory. To be written to by
+    /// who knows what he does.
     View<float, 1> parameters() { return run_.parameters(); }
     View<float, 1> average() { return run_.average(); }
+    B& backend() { return run_.backend(); }
 
 private:
     struct Frames {
@@ -132,11 +144,14 @@ private:
                 " for a model of scale ", Model::scale, ". Give both one scale.");
         return config;
     }
-    std::string facts() const { return detail::facts_of(config_, samples_.clips()); }
+    std::string facts() const {
+        return detail::facts_of(config_, samples_.clips()) + (B::memory_is_host ? "" : "device cuda\n");
+    }
 
-    double loss_of_sample(Tape<Cpu>& tape, Frames& frames, std::uint64_t number, double weight) const {
+    double loss_of_sample(Tape<B>& tape, Frames& frames, std::uint64_t number, double weight) const {
         samples_.draw(number, frames.lr, frames.hr);
-        const View<const float, 4> lr = frames.lr, hr = frames.hr;
+        const auto lr = uploaded(tape.backend(), View<const float, 4>(frames.lr));
+        const auto hr = uploaded(tape.backend(), View<const float, 4>(frames.hr));
         const auto out = tape.scratch(hr.extent(0), hr.extent(1), hr.extent(2), 3);
         run_.model().forward(tape, lr, out);
         double loss = pixel_loss(tape, out, hr, weight);
@@ -144,7 +159,7 @@ private:
             loss += sparsity_loss(tape, weight * config_.sparsity);
         return loss;
     }
-    double pixel_loss(Tape<Cpu>& tape, View<const float, 4> out, View<const float, 4> target, double weight) const {
+    double pixel_loss(Tape<B>& tape, View<const float, 4> out, View<const float, 4> target, double weight) const {
         switch (config_.loss) {
             case PixelLoss::l1:
                 return l1_loss(tape, out, target, weight);
@@ -157,7 +172,7 @@ private:
 
     TrainerConfig config_;
     ClipSampler samples_;
-    TrainingRun<Model> run_;
+    TrainingRun<Model, B> run_;
     std::vector<Frames> frames_;  ///< one for each lane
 };
 

@@ -15,6 +15,7 @@
 #include "mia/core/cpu.hpp"
 #include "mia/core/error.hpp"
 #include "mia/core/module.hpp"
+#include "mia/core/transfer.hpp"
 #include "mia/io/load_parameters.hpp"
 #include "mia/models/metadata.hpp"
 #include "mia/train/data/sample_random.hpp"
@@ -92,24 +93,26 @@ inline void check(const RunConfig& c) {
 }  // namespace detail
 
 /// What trainers of all kinds share: a model's parameters, their average, the optimiser that moves them, and tapes that
-/// play the samples of a batch. Each iteration is a function of the configuration and its number, whatever the number
-/// of threads, so a run that was saved and resumed ends with the same bytes as one that nobody disturbed.
-template <class Model>
+/// play the samples of a batch, all in the memory of B, which Model runs on. Each iteration is a function of the
+/// configuration and its number, whatever the number of threads, so a run that was saved and resumed ends with the same
+/// bytes as one that nobody disturbed.
+template <class Model, class B = Cpu>
 class TrainingRun {
 public:
-    using Trained = typename Model::template On<Tape<Cpu>>;
+    using Trained = typename Model::template On<Tape<B>>;
 
     /// Parameters as of initialize(). Error when the configuration makes no sense.
     TrainingRun(const RunConfig& config, const TapeConfig& tape)
         : config_(checked(config)),
-          cpu_(config.threads),
-          model_(cpu_),
-          averaged_(cpu_),
-          gradients_(model_.flat().extent(0)),
-          optimizer_(model_.flat().size(), matrices(), {.adam = config.adam}),
-          average_(initialized(), config.average_decay) {
-        const int lanes = std::min(config.threads, config.batch);
-        for (int i = 0; i < lanes; ++i) lanes_.emplace_back(config.threads / lanes, model_.flat(), tape);
+          backend_(detail::make_backend<B>(config.threads)),
+          model_(backend_),
+          averaged_(backend_),
+          optimizer_(backend_, model_.flat().size(), matrices(), {.adam = config.adam}),
+          average_(backend_, initialized(), config.average_decay) {
+        gradients_.resize(backend_, model_.flat().extent(0));
+        const int lanes = B::memory_is_host ? std::min(config.threads, config.batch) : 1;
+        for (int i = 0; i < lanes; ++i)
+            lanes_.emplace_back(backend_of_lane(config.threads / lanes), model_.flat(), tape);
     }
     TrainingRun(const TrainingRun&) = delete;
     TrainingRun& operator=(const TrainingRun&) = delete;
@@ -119,11 +122,11 @@ public:
     /// How many samples are played at once.
     int lanes() const { return int(lanes_.size()); }
     const Trained& model() const { return *model_; }
-    /// f(model) for the model that is trained and the one that runs the average.
+    /// f(model) for the model that is trained and the one that runs the average, with parameters in host memory.
     template <class F>
     void for_each_model(F f) {
-        f(*model_);
-        f(*averaged_);
+        model_.on_host(backend_, f);
+        averaged_.on_host(backend_, f);
     }
 
     /// One iteration. play(tape, lane, number, weight): forward pass and loss, which it returns, of sample `number`,
@@ -136,11 +139,11 @@ public:
         TrainingStep done{.iteration = iteration_ + 1, .learning_rate = schedule().at(iteration_ + 1)};
         done.loss = play_batch(play);
         const View<float, 1> gradients = gradients_;
-        done.gradient_norm =
-            config_.largest_gradient > 0 ? clip_norm(cpu_, gradients, config_.largest_gradient) : norm(cpu_, gradients);
+        done.gradient_norm = config_.largest_gradient > 0 ? clip_norm(backend_, gradients, config_.largest_gradient)
+                                                          : norm(backend_, gradients);
         if (!std::isfinite(done.loss) || !std::isfinite(done.gradient_norm)) fail(done);
-        optimizer_.step(cpu_, model_.flat(), gradients, done.learning_rate);
-        average_.update(cpu_, model_.flat());
+        optimizer_.step(backend_, model_.flat(), gradients, done.learning_rate);
+        average_.update(backend_, model_.flat());
         ++iteration_;
         return done;
     }
@@ -150,21 +153,26 @@ public:
     void start_from(const StateDict& weights) {
         require(iteration_ == 0, "Trainer: ", iteration_,
                 " iterations are done; weights to start from come before the first. Begin a new run.");
-        load_parameters(*model_, weights, {.prefix = "", .mask = MaskTensors::optional});
-        average_ = MovingAverage<float>(model_.flat(), config_.average_decay);
+        load_parameters(backend_, model_, weights, {.prefix = "", .mask = MaskTensors::optional});
+        average_ = MovingAverage<float, B>(backend_, model_.flat(), config_.average_decay);
     }
 
     /// Writes all that the run needs to go on (training_state.hpp), whole or not at all. facts: what decides its
     /// result, but for the seed, one fact a line.
     void save(const std::filesystem::path& path, const std::string& facts) {
-        save_training_state(path, *averaged_, buffers(), {iteration_, config_.seed, facts});
+        with_buffers([&](const TrainingBuffers& buffers) {
+            save_training_state(path, *averaged_, buffers, {iteration_, config_.seed, facts});
+        });
         last_saved_ = path.string();
     }
 
     /// Goes on where save() was called. Error when the file is none of this run: another model, seed or facts; do not
     /// use the run then.
     void resume(const std::filesystem::path& path, const std::string& facts) {
-        const TrainingProgress progress = load_training_state<Model>(path, buffers());
+        TrainingProgress progress;
+        with_buffers([&](const TrainingBuffers& buffers) {
+            progress = load_training_state<typename Model::template On<Cpu>>(path, buffers);
+        });
         const auto with_seed = [](std::uint64_t seed, const std::string& facts) {
             return text("seed ", seed, '\n', facts);
         };
@@ -175,15 +183,16 @@ public:
     }
 
     /// The model with the averaged parameters, ready to run.
-    Network<Model>& averaged() {
-        const auto from = average_.parameters();
-        std::copy(from.data, from.data + from.size(), averaged_.flat().data);
-        prepare(cpu_, *averaged_);
+    Network<Model, B>& averaged() {
+        const int size = averaged_.flat().extent(0);
+        copy(backend_, average_.parameters().reshape(1, size), averaged_.flat().reshape(1, size));
+        prepare(backend_, *averaged_);
         return averaged_;
     }
 
-    Cpu& cpu() { return cpu_; }
-    /// As they are now, and averaged; in the order of the model's walk. To be written to by who knows what he does.
+    B& backend() { return backend_; }
+    /// As they are now, and averaged; in the order of the model's walk, in the backend's memory. To be written to by
+    /// who knows what he does.
     View<float, 1> parameters() { return model_.flat(); }
     View<float, 1> average() { return average_.parameters(); }
 
@@ -194,7 +203,7 @@ private:
     }
     // Parameters, samples and noise have seeds of their own, all of them functions of the one.
     View<const float, 1> initialized() {
-        initialize(*model_, config_.seed ^ 0x9E3779B97F4A7C15);
+        model_.on_host(backend_, [&](Trained& model) { initialize(model, config_.seed ^ 0x9E3779B97F4A7C15); });
         return model_.flat();
     }
 
@@ -203,8 +212,26 @@ private:
         return weight_matrices(std::as_const(*averaged_));
     }
 
-    TrainingBuffers buffers() {
-        return {model_.flat(), average_.parameters(), optimizer_.first_moment(), optimizer_.second_moment()};
+    /// f(buffers), which lie in host memory; what f writes there is the run's then, unless it throws.
+    template <class F>
+    void with_buffers(F f) {
+        TrainingBuffers buffers = {model_.flat(), average_.parameters(), optimizer_.first_moment(),
+                                   optimizer_.second_moment()};
+        if constexpr (B::memory_is_host) {
+            f(buffers);
+        } else {
+            TrainingBuffers own = buffers;
+            std::vector<Tensor<float, 1>> copies;
+            for (View<float, 1>* x : buffers.all()) {
+                copies.emplace_back(x->extent(0));
+                download(backend_, *x, copies.back().view());
+                *x = copies.back();
+            }
+            synchronize(backend_);
+            f(buffers);
+            for (std::size_t i = 0; i < copies.size(); ++i) upload(backend_, copies[i], *own.all()[i]);
+            synchronize(backend_);
+        }
     }
     CosineSchedule schedule() const {
         return {config_.learning_rate, config_.least_learning_rate, config_.iterations, config_.warm_up};
@@ -212,15 +239,21 @@ private:
 
     /// What plays one sample at a time.
     struct Lane {
-        Lane(int threads, View<float, 1> parameters, const TapeConfig& config)
-            : cpu(threads), tape(cpu, parameters, config, [this](std::span<float> to) {
+        Lane(B& backend, View<float, 1> parameters, const TapeConfig& config)
+            : tape(backend, parameters, config, [this](std::span<float> to) {
                   for (float& x : to) x = float(noise.bits() >> 8) * 0x1p-24f;
               }) {}
-        Cpu cpu;
         SampleRandom noise{0, 0};
-        Tape<Cpu> tape;
+        Tape<B> tape;
         double loss = 0;
     };
+    /// On the host each lane has threads of its own; on a GPU there is one lane, in the run's stream.
+    B& backend_of_lane(int threads) {
+        if constexpr (B::memory_is_host)
+            return lane_backends_.emplace_back(threads);
+        else
+            return backend_;
+    }
 
     /// The batch's loss; gradients_ becomes its gradient. As many samples at once as there are lanes, and summed in
     /// order: how many lanes there are is not seen in the sums.
@@ -231,13 +264,17 @@ private:
         double loss = 0;
         for (int first = 0; first < config_.batch; first += lanes) {
             const int count = std::min(lanes, config_.batch - first);
-            cpu_.parallel_for(count, 1, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
+            const auto play_samples = [&](std::ptrdiff_t begin, std::ptrdiff_t end, int) {
                 for (auto i = begin; i < end; ++i) play_sample(play, int(i), first + int(i));
-            });
+            };
+            if constexpr (B::memory_is_host)
+                backend_.parallel_for(count, 1, play_samples);
+            else
+                play_samples(0, count, 0);
             for (int i = 0; i < count; ++i) {
                 Lane& lane = lanes_[std::size_t(i)];
                 loss += lane.loss;
-                add_gradient(cpu_, lane.tape.parameter_gradients().data, gradients_.size(),
+                add_gradient(backend_, lane.tape.parameter_gradients().data, gradients_.size(),
                              {gradients_.data(), first + i == 0});
             }
         }
@@ -251,6 +288,7 @@ private:
         Lane& lane = lanes_[std::size_t(lane_number)];
         const auto number = std::uint64_t(iteration_) * std::uint64_t(config_.batch) + std::uint64_t(b);
         lane.noise = SampleRandom(~config_.seed, number);
+        const auto scope = lane.tape.backend().scope();  // play() may take scratch that the backward pass reads
         lane.tape.restart();
         lane.tape.zero_gradients();
         lane.loss = play(lane.tape, lane_number, number, 1. / config_.batch);
@@ -259,7 +297,10 @@ private:
 
     /// The gradient flows from the loss towards the first module, and so does what spoils it.
     [[noreturn]] void fail(const TrainingStep& at) {
-        const float* gradient = gradients_.data();
+        Tensor<float, 1> gradients(gradients_.extent(0));
+        download(backend_, gradients_.view(), gradients.view());
+        synchronize(backend_);
+        const float* gradient = gradients.data();
         int spoilt = 0, all = 0;
         std::string nearest;
         for_each_parameter(std::as_const(*averaged_), [&](const std::string& name, const auto& p) {
@@ -279,13 +320,14 @@ private:
     }
 
     RunConfig config_;
-    Cpu cpu_;
-    Network<Trained, Cpu> model_;
-    Network<Model> averaged_;  ///< memory for the averaged parameters when they run
-    std::deque<Lane> lanes_;   ///< one or more; what lies in a deque stays where it is
-    Tensor<float, 1> gradients_;
-    Muon<float> optimizer_;
-    MovingAverage<float> average_;
+    B backend_;
+    Network<Trained, B> model_;
+    Network<Model, B> averaged_;   ///< memory for the averaged parameters when they run
+    std::deque<B> lane_backends_;  ///< what lies in a deque stays where it is
+    std::deque<Lane> lanes_;       ///< one or more
+    Tensor<float, 1, B> gradients_;
+    Muon<float, B> optimizer_;
+    MovingAverage<float, B> average_;
     std::int64_t iteration_ = 0;
     std::string last_saved_;
 };

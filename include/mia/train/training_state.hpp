@@ -1,5 +1,6 @@
 #pragma once
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +21,7 @@ namespace mia {
 /// The numbers of a training run, four flat buffers in the order of Network::flat().
 struct TrainingBuffers {
     View<float, 1> parameters, average, first_moment, second_moment;
+    std::array<View<float, 1>*, 4> all() { return {&parameters, &average, &first_moment, &second_moment}; }
 };
 
 /// What else a run needs to go on.
