@@ -10,7 +10,7 @@ holds() {  # holds FILE WORDS
 # What the files are, by the hand of ffmpeg.
 expect 0 "variable: 33.3 to 233.3 ms a frame" "$clip"
 for fact in "video, h264" "audio, aac" "160 x 90, square pixels" "yuv420p, 8 bits" "matrix bt709, limited range" \
-    "frames      25" "640 x 360" " MB in chunks of 16 frames" "an estimate"; do
+    "frames      25" "640 x 360" " MB in chunks of 48 frames" "an estimate"; do
     holds "$words" "$fact"
 done
 ffmpeg -v error -f lavfi -i testsrc2=size=64x48:rate=25 -t 0.4 -vf setsar=4/3,tinterlace=interleave_top,setfield=tff \

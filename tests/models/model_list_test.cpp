@@ -99,6 +99,41 @@ TEST(RunningModel, TellsItsObserver) {
     EXPECT_EQ(watcher.tokens, 0);  // no mask
 }
 
+TEST(RunningModel, GivesResultsOneByOne) {
+    const auto model = lite({.threads = 2});
+    constexpr int T = 6, H = 24, W = 40;
+    const auto clip = moving_clip(T, H, W);
+    Tensor<float, 4> whole(3, 4 * H, 4 * W, 3);
+    Tensor<float, 3> out(4 * H, 4 * W, 3);
+    const auto equals = [&](int n) { return std::equal(out.data(), out.data() + out.size(), whole.view()[n].data); };
+    model->forward(clip, 2, whole, nullptr);
+    Watcher watcher;
+    model->begin(clip, 2, 3, &watcher);
+    EXPECT_LT(watcher.share, 0.8);  // the last branch is left, but for the frames before the first result
+    model->next(out);
+    EXPECT_TRUE(equals(0));
+    model->begin(clip, 2, 3, nullptr);  // the rest of the first run is given up
+    for (int n = 0; n < 3; ++n) {
+        model->next(out);
+        EXPECT_TRUE(equals(n)) << n;
+    }
+    const auto message = [&] {
+        try {
+            model->next(out);
+        } catch (const Error& e) {
+            return std::string(e.what());
+        }
+        return std::string();
+    };
+    EXPECT_NE(message().find("no result is left"), std::string::npos) << message();
+    model->begin(clip, 2, 3, nullptr);
+    Tensor<float, 3> small(4 * H, 4 * W - 1, 3);
+    EXPECT_THROW(model->next(small), Error);
+    (void)model->peak_flops();  // uses scratch of its own
+    model->next(out);
+    EXPECT_TRUE(equals(0));
+}
+
 TEST(RunningModel, SharesOutTimeAndWorkAmongItsModules) {
     const auto model = lite({.threads = 2, .mask = MaskUse::off});
     EXPECT_TRUE(model->statistics().empty());

@@ -63,9 +63,12 @@ void stacks_follow_the_specification(Direction direction, int frames_of_stack, i
     RecordingBranch branch;
     RecordingBranch::State state;
     Order probe;
-    propagate(cpu, branch, PatchAlignment<>(), 5, direction, T, frames_of_stack,
-              View<const float, 4>{x.data(), {T, H, W, C}}, View<const float, 4>{f.data(), {T - 1, H, W, 2}}, state,
-              View<float, 4>{out.data(), {T, H, W, C}}, probe);
+    propagate(
+        cpu, branch, PatchAlignment<>(), 5, direction, T, frames_of_stack,
+        [&](int frame) {
+            return View<const float, 4>{x.data(), {T, H, W, C}}[frame];
+        },
+        View<const float, 4>{f.data(), {T - 1, H, W, 2}}, state, View<float, 4>{out.data(), {T, H, W, C}}, probe);
 
     const auto frame_of = [&](int j) { return direction == Direction::forward ? j : T - 1 - j; };
     const auto part = [](const Numbers& all, int i, int size) {
@@ -151,9 +154,10 @@ struct LiteralIia {
         for (int t = 0; t < T; ++t) conv_first.forward(cpu, lqs[t], features[t]);
         for (int i = 0; i < 4; ++i) {
             Branch::State state;
-            propagate(cpu, branches[i], PatchAlignment<>(), i, Direction::backward, T, 3,
-                      View<const float, 4>(features), View<const float, 4>(i % 2 == 0 ? backward : forward), state,
-                      next, NoProbe());
+            propagate(
+                cpu, branches[i], PatchAlignment<>(), i, Direction::backward, T, 3,
+                [&](int frame) { return View<const float, 3>(features[frame]); },
+                View<const float, 4>(i % 2 == 0 ? backward : forward), state, next, NoProbe());
             for (int t = 0; t < T; ++t)  // a forward branch's results stay in the order of processing
                 copy(cpu, rows_of(View<const float, 3>(next[i % 2 == 0 ? t : T - 1 - t])), rows_of(features[t]));
         }

@@ -37,7 +37,8 @@ struct Costly : AnyModel {
     std::string name() const override { return "costly"; }
     int scale() const override { return 2; }
     bool bidirectional() const override { return true; }
-    void forward(View<const float, 4>, int, View<float, 4>, ModelObserver*) override {}
+    void begin(View<const float, 4>, int, int, ModelObserver*) override {}
+    void next(View<float, 3>) override {}
     std::size_t memory_bytes(int frames, int height, int width) const override {
         return std::size_t(100) * std::size_t(frames) * std::size_t(height) * std::size_t(width);
     }
@@ -48,16 +49,19 @@ struct Costly : AnyModel {
 
 TEST(FitMemory, TakesTheLongestChunkThatFits) {
     Costly model;
-    const SessionConfig wanted;  // 16 and 4
+    const SessionConfig wanted;
     const int H = 160, W = 320;
     const auto need = [&](const SessionConfig& c) { return session_memory_bytes(model, H, W, c); };
-    EXPECT_EQ(fit_memory(model, H, W, need(wanted), wanted).chunk_frames, 16);
+    EXPECT_EQ(fit_memory(model, H, W, need(wanted), wanted).chunk_frames, wanted.chunk_frames);
     SessionConfig nine = wanted;
     nine.chunk_frames = 9;
     const auto fitted = fit_memory(model, H, W, need(nine), wanted);
     EXPECT_EQ(fitted.chunk_frames, 9);
     EXPECT_TRUE(fitted.tiles.whole());
     EXPECT_EQ(fit_memory(model, H, W, need(nine) - 1, wanted).chunk_frames, 8);
+    SessionConfig one = wanted;
+    one.chunk_frames = 1;
+    EXPECT_EQ(fit_memory(model, 8, 8, session_memory_bytes(model, 8, 8, one), wanted).chunk_frames, 1);
 }
 
 double effort(Costly& model, int H, int W, const SessionConfig& c) {

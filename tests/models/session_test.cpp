@@ -28,20 +28,22 @@ public:
     bool bidirectional() const override { return bidirectional_; }
     int tile_unit() const override { return 1; }
     std::size_t memory_bytes(int frames, int, int) const override { return 1000u * std::size_t(frames); }
-    void forward(View<const float, 4> clip, int first_frame, View<float, 4> out, mia::ModelObserver*) override {
+    void begin(View<const float, 4> clip, int first, int, mia::ModelObserver*) override {
         calls.push_back(clip.extent(0));
-        for (int n = 0; n < out.extent(0); ++n) {
-            const int t = first_frame + n;
-            const int first = std::max(0, t - reach_);
-            const int last = bidirectional_ ? std::min(clip.extent(0) - 1, t + reach_) : t;
-            for (int y = 0; y < out.extent(1); ++y)
-                for (int x = 0; x < out.extent(2); ++x)
-                    for (int c = 0; c < 3; ++c) {
-                        float sum = 0;
-                        for (int s = first; s <= last; ++s) sum += clip(s, y / 2, x / 2, c);
-                        out(n, y, x, c) = sum / float(last - first + 1);
-                    }
-        }
+        clip_ = clip;
+        frame_ = first;
+    }
+    void next(View<float, 3> out) override {
+        const int first = std::max(0, frame_ - reach_);
+        const int last = bidirectional_ ? std::min(clip_.extent(0) - 1, frame_ + reach_) : frame_;
+        for (int y = 0; y < out.extent(0); ++y)
+            for (int x = 0; x < out.extent(1); ++x)
+                for (int c = 0; c < 3; ++c) {
+                    float sum = 0;
+                    for (int s = first; s <= last; ++s) sum += clip_(s, y / 2, x / 2, c);
+                    out(y, x, c) = sum / float(last - first + 1);
+                }
+        ++frame_;
         if (poison) poison(out);
     }
 
@@ -57,11 +59,13 @@ public:
     std::size_t step_memory_bytes(int, int) const override { return 500; }
 
     std::vector<int> calls;  ///< frames of each call; of step(): frames of the running clip
-    std::function<void(View<float, 4>)> poison;
+    std::function<void(View<float, 3>)> poison;
 
 private:
     int reach_;
     bool bidirectional_;
+    int frame_ = 0;
+    View<const float, 4> clip_{};
     std::vector<float> past_;
 };
 
@@ -170,8 +174,8 @@ TEST(Session, PullingLateChangesNothing) {
 TEST(Session, DeclaresItsMemoryBeforehand) {
     NeighbourMean model(1);
     const Session session(model, chunks(4, 2));
-    // Windows of 8 frames, at most 5 results, each of 4 times the pixels.
-    EXPECT_EQ(session.memory_bytes(height, width), (8u + 5u * 4) * height * width * 3 * sizeof(float) + 8000u);
+    // Windows of 8 frames; results go to the caller's memory one by one.
+    EXPECT_EQ(session.memory_bytes(height, width), 8u * height * width * 3 * sizeof(float) + 8000u);
     NeighbourMean online(1, false);
     EXPECT_EQ(Session(online, chunks(4, 2)).memory_bytes(height, width), height * width * 3 * sizeof(float) + 500u);
 }
@@ -190,10 +194,10 @@ TEST(Session, NonFiniteInputNamesFrameAndPlace) {
 
 TEST(Session, NonFiniteOutputNamesFrameAndPlace) {
     NeighbourMean model(1);
-    model.poison = [&](View<float, 4> out) {
-        if (model.calls.size() == 2) out(1, 5, 9, 2) = std::numeric_limits<float>::infinity();
+    int results = 0;
+    model.poison = [&](View<float, 3> out) {
+        if (++results == 6) out(5, 9, 2) = std::numeric_limits<float>::infinity();
     };
-    // The second run delivers from frame 4 on.
     EXPECT_THAT(message_of([&] { run(model, chunks(4, 2), 19); }),
                 HasSubstr("in the model's output at frame 5, row 5, column 9, channel 2"));
 }

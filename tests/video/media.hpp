@@ -110,16 +110,20 @@ public:
     int scale() const override { return scale_; }
     bool bidirectional() const override { return true; }
     std::size_t memory_bytes(int, int, int) const override { return 0; }
-    using AnyModel::forward;
-    void forward(View<const float, 4> clip, int first, View<float, 4> out, ModelObserver*) override {
-        for (int t = 0; t < out.extent(0); ++t)
-            for (int y = 0; y < out.extent(1); ++y)
-                for (int x = 0; x < out.extent(2); ++x)
-                    for (int c = 0; c < 3; ++c) out(t, y, x, c) = clip(first + t, y / scale_, x / scale_, c);
+    void begin(View<const float, 4> clip, int first, int, ModelObserver*) override {
+        clip_ = clip;
+        frame_ = first;
+    }
+    void next(View<float, 3> out) override {
+        for (int y = 0; y < out.extent(0); ++y)
+            for (int x = 0; x < out.extent(1); ++x)
+                for (int c = 0; c < 3; ++c) out(y, x, c) = clip_(frame_, y / scale_, x / scale_, c);
+        ++frame_;
     }
 
 private:
-    int scale_;
+    int scale_, frame_ = 0;
+    View<const float, 4> clip_{};
 };
 
 }  // namespace mia::test

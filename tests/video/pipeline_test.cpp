@@ -156,9 +156,9 @@ TEST(Pipeline, FramesWithoutNumbersEndIt) {
     FakeSink sink;
     struct Broken : Repeat {
         using Repeat::Repeat;
-        void forward(View<const float, 4> clip, int first, View<float, 4> out, ModelObserver* observer) override {
-            Repeat::forward(clip, first, out, observer);
-            out(0, 0, 0, 0) = std::nanf("");
+        void next(View<float, 3> out) override {
+            Repeat::next(out);
+            out(0, 0, 0) = std::nanf("");
         }
     } model(2);
     EXPECT_THAT(message_of([&] { run_pipeline(source, model, sink); }), HasSubstr("in the model's output at frame 0"));
@@ -200,12 +200,12 @@ TEST(Pipeline, AStopInTheMiddleOfAChunkIsNoticed) {
         using Repeat::Repeat;
         std::stop_source* stop = nullptr;
         int steps = 0;
-        void forward(View<const float, 4> clip, int first, View<float, 4> out, ModelObserver* observer) override {
+        void begin(View<const float, 4> clip, int first, int results, ModelObserver* observer) override {
             for (steps = 0; steps < 100; ++steps) {
                 if (steps == 40) stop->request_stop();
                 observer->progress(steps / 100.0);
             }
-            Repeat::forward(clip, first, out, observer);
+            Repeat::begin(clip, first, results, observer);
         }
     } model(2);
     static std::stop_source stop;
@@ -223,9 +223,9 @@ TEST(Pipeline, AStopInTheMiddleOfAChunkIsNoticed) {
 TEST(Pipeline, ProgressGoesOnInsideAChunk) {
     struct Steady : Repeat {
         using Repeat::Repeat;
-        void forward(View<const float, 4> clip, int first, View<float, 4> out, ModelObserver* observer) override {
+        void begin(View<const float, 4> clip, int first, int results, ModelObserver* observer) override {
             for (int i = 0; i <= 4; ++i) observer->progress(i / 4.0);
-            Repeat::forward(clip, first, out, observer);
+            Repeat::begin(clip, first, results, observer);
         }
     } model(2);
     FakeSource source{8};

@@ -67,10 +67,20 @@ public:
     /// clip: (T, H, W, 3) RGB in [0, 1] -> out: (N, scale*H, scale*W, 3), the results of the clip's frames first ...
     /// first + N - 1, neither clamped nor rounded; what only the others need is not computed. Any T, H, W from 1 up.
     /// `out` must not overlap `clip`. Calls are independent of each other: nothing is carried from clip to clip.
-    virtual void forward(View<const float, 4> clip, int first, View<float, 4> out, ModelObserver* observer) = 0;
+    void forward(View<const float, 4> clip, int first, View<float, 4> out, ModelObserver* observer) {
+        begin(clip, first, out.extent(0), observer);
+        for (int n = 0; n < out.extent(0); ++n) next(out[n]);
+    }
     void forward(View<const float, 4> clip, View<float, 4> out) { forward(clip, 0, out, nullptr); }
 
-    /// Working memory in bytes of forward() on a clip of this size, clip and result not counted. Known beforehand.
+    /// The same with the results one by one, as they are made: begin(), then next() `results` times, each into
+    /// (scale*H, scale*W, 3). `clip` and the observer must live until the last of them; any other run of the model
+    /// ends this one.
+    virtual void begin(View<const float, 4> clip, int first, int results, ModelObserver* observer) = 0;
+    virtual void next(View<float, 3> out) = 0;
+
+    /// Working memory in bytes of begin() and next() on a clip of this size, clip and result not counted. Known
+    /// beforehand.
     virtual std::size_t memory_bytes(int frames, int height, int width) const = 0;
 
     /// The flows that forward() would compute, for a caller that runs the model on parts of the frames: backward and

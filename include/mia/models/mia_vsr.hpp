@@ -90,6 +90,7 @@ public:
         Flow::least_size;  ///< smaller frames are padded by repeating the edge, the result cropped
     static constexpr bool uses_backward_flow = C.directions.has(Direction::backward);  ///< then it looks ahead
     static constexpr bool uses_forward_flow = C.directions.has(Direction::forward);
+    static constexpr int branches = C.directions.count;
 
     /// What the recurrence carries inside a branch; kept by the caller only to save its memory from clip to clip.
     using State = typename Branch::State;
@@ -97,10 +98,23 @@ public:
     /// What a running clip carries from frame to frame, for a model without look-ahead; see step().
     struct Stream {
         int steps = 0;  ///< frames so far
-        std::array<typename Branch::State, std::size_t(C.directions.count)> state;
-        Tensor<Pixel<B>, 3, B> frame, next_frame;  ///< the last one, and room to change over
-        Tensor<float, 4, B> flows;                 ///< of the last steps, in turn
-        std::array<Tensor<Scalar, 4, B>, std::size_t(C.directions.count)> results;  ///< likewise
+        std::array<typename Branch::State, std::size_t(branches)> state;
+        Tensor<Pixel<B>, 3, B> frame, next_frame;                         ///< the last one, and room to change over
+        Tensor<float, 4, B> flows;                                        ///< of the last steps, in turn
+        std::array<Tensor<Scalar, 4, B>, std::size_t(branches)> results;  ///< likewise
+    };
+
+    /// A clip whose results are taken one by one: begin(), then next() for each of them. Its arrays are scratch, of the
+    /// scope that is open at begin(); clip and given flows stay the caller's.
+    struct ClipRun {
+        View<const Pixel<B>, 4> frames;  ///< of the clip, padded where they are too small
+        ClipFlows flows;                 ///< of all pairs of frames
+        View<const Scalar, 4> features;  ///< (T, H, W, C), results of the last branch that went over the whole clip
+        View<Scalar, 3> first;           ///< of conv_first, for the frame at hand
+        std::array<View<Scalar, 3>, std::size_t(C.window.frames)> results;  ///< of a last branch in step, in turn
+        int steps = 0;                                                      ///< of that branch so far
+        int frame = 0, end = 0;                                             ///< of the next result, and after the last
+        int height = 0, width = 0;                                          ///< of a result
     };
 
     /// lqs: (T, H, W, 3) RGB in [0, 1], any T, H, W >= 1 -> out: (N, scale H, scale W, 3), the results of frames first
@@ -111,17 +125,9 @@ public:
                  int first = 0) const {
         check(lqs, first, out);
         const auto scope = backend.scope();
-        const int T = lqs.extent(0), H = std::max(lqs.extent(1), least_size), W = std::max(lqs.extent(2), least_size);
-        const auto frames = pad(backend, lqs, H, W);
-        const bool padded = frames.data != lqs.data;
-        const auto result = padded ? backend.template scratch<Pixel<B>>(out.extent(0), scale * H, scale * W, 3) : out;
-        const int pairs = T - 1;
-        const auto backward = backend.template scratch<float>(uses_backward_flow ? pairs : 0, H, W, 2);
-        const auto onward = backend.template scratch<float>(uses_forward_flow ? pairs : 0, H, W, 2);
-        flows(backend, frames, backward, onward, probe);
-        run(backend, frames, {backward, onward}, first, result, state, probe);
-        if (padded)
-            for (int t = 0; t < out.extent(0); ++t) crop_image(backend, result[t], out[t]);
+        ClipRun run;
+        begin(backend, lqs, first, out.extent(0), run, state, probe);
+        for (int n = 0; n < out.extent(0); ++n) next(backend, run, out[n], state, probe);
     }
     void forward(B& backend, View<const Pixel<B>, 4> lqs, View<Pixel<B>, 4> out) const {
         State state;
@@ -135,7 +141,51 @@ public:
         check(lqs, first, out);
         check_flow(lqs, flows.backward, uses_backward_flow, "backward");
         check_flow(lqs, flows.forward, uses_forward_flow, "forward");
-        run(backend, lqs, flows, first, out, state, probe);
+        const auto scope = backend.scope();
+        ClipRun run;
+        run.frames = lqs;
+        run.flows = flows;
+        run_branches(backend, first, shape_of_results(lqs, out.extent(0)), run, state, probe);
+        for (int n = 0; n < out.extent(0); ++n) next(backend, run, out[n], state, probe);
+    }
+
+    /// Begins forward() for the results of frames first ... first + results - 1: computes what must be known of the
+    /// whole clip. A last branch that goes forward keeps step with the results, so only its last few frames are held.
+    template <class Probe = NoProbe>
+    void begin(B& backend, View<const Pixel<B>, 4> lqs, int first, int results, ClipRun& run, State& state,
+               Probe&& probe = {}) const {
+        const auto shape = shape_of_results(lqs, results);
+        check(lqs, first, shape);
+        const int H = std::max(lqs.extent(1), least_size), W = std::max(lqs.extent(2), least_size);
+        run.frames = pad(backend, lqs, H, W);
+        const int pairs = lqs.extent(0) - 1;
+        const auto backward = backend.template scratch<float>(uses_backward_flow ? pairs : 0, H, W, 2);
+        const auto onward = backend.template scratch<float>(uses_forward_flow ? pairs : 0, H, W, 2);
+        flows(backend, run.frames, backward, onward, probe);
+        run.flows = {backward, onward};
+        run_branches(backend, first, shape, run, state, probe);
+    }
+
+    /// The next result of a clip that was begun with the same state -> out: (scale H, scale W, 3).
+    template <class Probe = NoProbe>
+    void next(B& backend, ClipRun& run, View<Pixel<B>, 3> out, State& state, Probe&& probe = {}) const {
+        require(run.frame < run.end, "MiaVsr: all results of the clip were taken; begin() another");
+        const auto scope = backend.scope();
+        require(out.extent(0) == run.height && out.extent(1) == run.width && out.extent(2) == 3,
+                "MiaVsr: the result for frame ", run.frame, " has shape ", shape_text(out), "; give (", run.height,
+                ", ", run.width, ", 3)");
+        if constexpr (results_in_step) last_branch_step(backend, run, state, probe);
+        const View<const Scalar, 3> features = results_in_step
+                                                   ? View<const Scalar, 3>(run.results[std::size_t(place(run.frame))])
+                                                   : run.features[run.frame];
+        const auto frame = run.frames[run.frame];
+        const int H = scale * frame.extent(0), W = scale * frame.extent(1);
+        const bool padded = H != run.height || W != run.width;
+        const auto whole = padded ? backend.template scratch<Pixel<B>>(H, W, 3) : out;
+        upsampler_.forward(backend, features, frame, whole);
+        if (padded) crop_image(backend, whole, out);
+        probe.result(run.frame, out);
+        ++run.frame;
     }
 
     /// The flows that forward() computes. lqs: (T, H, W, 3), H, W >= least_size -> backward, forward: (T - 1, H, W, 2),
@@ -170,8 +220,6 @@ public:
         require(step == 0 || (stream.frame.extent(0) == H && stream.frame.extent(1) == W), "MiaVsr: frame ", step,
                 " of the clip is ", lq.extent(1), " x ", lq.extent(0),
                 ", another size than those before it. Set stream.steps = 0 to begin a new clip.");
-        const auto place = [](int s) { return s % frames; };
-
         stream.next_frame.resize(backend, H, W, 3);
         stream.flows.resize(backend, frames, H, W, 2);
         const View<const Pixel<B>, 3> frame = stream.next_frame.view();
@@ -185,7 +233,7 @@ public:
         first_features(backend, frame, first);
         probe.features(-1, step, first);
         View<const Scalar, 3> features = first;
-        for (int i = 0; i < C.directions.count; ++i) {
+        for (int i = 0; i < branches; ++i) {
             auto& results = stream.results[std::size_t(i)];
             results.resize(backend, frames, H, W, C.embed_dim);
             const auto result = results.view()[place(step)];
@@ -212,7 +260,7 @@ public:
         visit("conv_first", self.conv_first_);
         visit(flow_name(), self.flow_);
         visit("alignment", self.alignment_);
-        for (int i = 0; i < config.directions.count; ++i)
+        for (int i = 0; i < branches; ++i)
             visit(std::string("patch_align.").append(config.directions.name(i)), self.branches_[std::size_t(i)]);
         visit("", self.upsampler_);
     }
@@ -226,6 +274,11 @@ public:
     using Counted = MiaVsr<as_computed, BasicCount<Scalar>, Parts>;
 
 private:
+    /// Whether the last branch goes forward, so that each of its steps ends in a result.
+    static constexpr bool results_in_step = C.directions.value[C.directions.count - 1] == Direction::forward;
+    /// Of a step's result among the last ones.
+    static constexpr int place(int step) { return step % C.window.frames; }
+
     /// SpyNet's is the checkpoint's; the library's other flows have no parameters.
     static constexpr const char* flow_name() {
         if constexpr (requires { Flow::name; })
@@ -242,6 +295,9 @@ private:
                     out.extent(3) == 3,
                 "MiaVsr: the result for frames from ", first, " on has shape ", shape_text(out),
                 "; for this clip give (", T - first, " or fewer, ", scale * H, ", ", scale * W, ", 3)");
+    }
+    static View<Pixel<B>, 4> shape_of_results(View<const Pixel<B>, 4> lqs, int results) {
+        return {nullptr, {results, scale * lqs.extent(1), scale * lqs.extent(2), 3}};
     }
     static void check_flow(View<const Pixel<B>, 4> lqs, View<const float, 4> flow, bool used, const char* name) {
         if (!used) return;
@@ -263,43 +319,71 @@ private:
         conv_first_.forward(backend, as_elements<Scalar>(backend, frame), features);
     }
 
+    /// What `branch` goes over, for one frame: the features of conv_first, made now, or the result of the branch
+    /// before.
     template <class Probe>
-    void run(B& backend, View<const Pixel<B>, 4> lqs, const ClipFlows& flows, int first, View<Pixel<B>, 4> out,
-             State& state, Probe&& probe) const {
-        const auto scope = backend.scope();
-        const int T = lqs.extent(0), H = lqs.extent(1), W = lqs.extent(2);
+    View<const Scalar, 3> branch_input(B& backend, int branch, int frame, ClipRun& run, Probe&& probe) const {
+        if (branch > 0) return run.features[frame];
+        run.first = reused(backend, run.first);
+        first_features(backend, run.frames[frame], run.first);
+        probe.features(-1, frame, run.first);
+        return run.first;
+    }
+
+    /// All branches, but of a last one that goes forward only the steps before the first result.
+    template <class Probe>
+    void run_branches(B& backend, int first, View<Pixel<B>, 4> out, ClipRun& run, State& state, Probe&& probe) const {
+        constexpr int whole = branches - (results_in_step ? 1 : 0);
+        const int T = run.frames.extent(0), H = run.frames.extent(1), W = run.frames.extent(2);
+        run.frame = first;
+        run.end = first + out.extent(0);
+        run.height = out.extent(1);
+        run.width = out.extent(2);
+        run.first = backend.scratch(H, W, C.embed_dim);
         // Of each branch's result, the frames that the next one reads.
-        std::array<int, std::size_t(C.directions.count)> steps;
-        int begin = first, end = first + out.extent(0);
-        for (int i = config.directions.count; i-- > 0;) {
+        std::array<int, std::size_t(branches)> steps;
+        int begin = run.frame, end = run.end;
+        for (int i = branches; i-- > 0;) {
             const bool onward = config.directions.value[i] == Direction::forward;
             (onward ? begin : end) = onward ? 0 : T;
             steps[std::size_t(i)] = end - begin;
         }
-        // A branch reads one and writes the other.
-        auto features = backend.scratch(T, H, W, C.embed_dim), next = backend.scratch(T, H, W, C.embed_dim);
-        for (int t = begin; t < end; ++t) {
-            first_features(backend, lqs[t], features[t]);
-            probe.features(-1, t, features[t]);
-        }
-        for (int i = 0; i < config.directions.count; ++i) {
+        std::array<View<Scalar, 4>, 2> features;  // a branch reads one and writes the other
+        for (int i = 0; i < whole; ++i) {
+            auto& result = features[std::size_t(i % 2)];
+            result = i < 2 ? backend.scratch(T, H, W, C.embed_dim) : reused(backend, result);
             const Direction direction = config.directions.value[i];
-            propagate(backend, branches_[std::size_t(i)], alignment_, i, direction, steps[std::size_t(i)],
-                      C.window.frames, features, direction == Direction::forward ? flows.forward : flows.backward,
-                      state, next, probe);
-            std::swap(features, next);
-            next = reused(backend, next);
+            propagate(
+                backend, branches_[std::size_t(i)], alignment_, i, direction, steps[std::size_t(i)], C.window.frames,
+                [&](int frame) { return branch_input(backend, i, frame, run, probe); },
+                direction == Direction::forward ? run.flows.forward : run.flows.backward, state, result, probe);
+            run.features = result;
         }
-        for (int n = 0; n < out.extent(0); ++n) {
-            upsampler_.forward(backend, features[first + n], lqs[first + n], out[n]);
-            probe.result(first + n, out[n]);
+        if constexpr (results_in_step) {
+            for (auto& result : run.results) result = backend.scratch(H, W, C.embed_dim);
+            run.steps = 0;
+            while (run.steps < first) last_branch_step(backend, run, state, probe);
         }
+    }
+
+    template <class Probe>
+    void last_branch_step(B& backend, ClipRun& run, State& state, Probe&& probe) const {
+        const int step = run.steps++;
+        auto& result = run.results[std::size_t(place(step))];
+        result = reused(backend, result);
+        const auto in = branch_input(backend, branches - 1, step, run, probe);
+        probe.step(branches - 1, step, step);
+        propagate_step(
+            backend, branches_.back(), alignment_, step, C.window.frames, in,
+            [&](int age) { return View<const Scalar, 3>(run.results[std::size_t(place(step - age))]); },
+            [&](int age) { return run.flows.forward[step - age]; }, state, result, probe);
+        probe.features(branches - 1, step, result);
     }
 
     Conv2d<Conv2dConfig{.in_channels = 3, .out_channels = C.embed_dim}, B> conv_first_;
     Flow flow_;
     Alignment alignment_;
-    std::array<Branch, std::size_t(C.directions.count)> branches_;
+    std::array<Branch, std::size_t(branches)> branches_;
     Upsample upsampler_;
 };
 

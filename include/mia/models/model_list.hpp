@@ -71,14 +71,22 @@ public:
     int scale() const override { return M::scale; }
     bool bidirectional() const override { return M::uses_backward_flow; }
 
-    using AnyModel::forward;
-    void forward(View<const float, 4> clip, int first, View<float, 4> out, ModelObserver* observer) override {
-        const Need& n = need({Run::clip, clip.extent(0), clip.extent(1), clip.extent(2), first, out.extent(0)});
+    void begin(View<const float, 4> clip, int first, int results, ModelObserver* observer) override {
+        const Need& n = need({Run::clip, clip.extent(0), clip.extent(1), clip.extent(2), first, results});
         Observed observed = start(n, observer);
-        const auto scope = backend_.scope();
-        const auto result = room_for(backend_, out);
-        model_->forward(backend_, uploaded(backend_, clip), result, state_, observed, first);
-        fetch(backend_, result, out);
+        run_scope_.emplace(backend_);
+        model_->begin(backend_, uploaded(backend_, clip), first, results, clip_run_, state_, observed);
+    }
+    void next(View<float, 3> out) override {
+        require(run_scope_.has_value(), name_, ": no result is left; begin() a clip");
+        {
+            Observed observed = watch();
+            const auto scope = backend_.scope();
+            const auto result = room_for(backend_, out);
+            model_->next(backend_, clip_run_, result, state_, observed);
+            fetch(backend_, result, out);
+        }
+        if (clip_run_.frame == clip_run_.end) run_scope_.reset();
     }
     std::size_t memory_bytes(int frames, int height, int width) const override {
         return bytes(need({Run::clip, frames, height, width, 0, frames}));
@@ -267,11 +275,16 @@ private:
         std::vector<std::uint8_t> mask_;
     };
 
+    /// Begins a run; a clip that was begun and not taken to its end is given up.
     Observed start(const Need& n, ModelObserver* observer) {
+        run_scope_.reset();
         backend_.reserve_scratch(n.scratch + thread_tables());
         backend_.reset_work();
-        return {observer, backend_, clock_ ? &*clock_ : nullptr, n.macs};
+        observer_ = observer;
+        macs_ = n.macs;
+        return watch();
     }
+    Observed watch() { return {observer_, backend_, clock_ ? &*clock_ : nullptr, macs_}; }
     std::size_t bytes(const Need& n) const {
         return n.scratch + thread_tables() + n.state + std::size_t(threads()) * worker_bytes;
     }
@@ -300,27 +313,42 @@ private:
             else
                 return count.template scratch<float>(a, b, c, d);
         };
+        const auto results = [&](int n) { return array(n, M::scale * run.height, M::scale * run.width, 3); };
         const View<const float, 4> clip = array(run.frames, run.height, run.width, 3);
-        const View<float, 4> out = array(run.results, M::scale * run.height, M::scale * run.width, 3);
         typename OnCount::State state;
-        if (run.kind == Run::clip) model->forward(count, clip, out, state, NoProbe{}, run.first);
+        if (run.kind == Run::clip) {
+            typename OnCount::ClipRun clip_run;
+            model->begin(count, clip, run.first, run.results, clip_run, state);
+            for (int n = 0; n < run.results; ++n) {
+                const auto result_scope = count.scope();
+                model->next(count, clip_run, results(1)[0], state);
+            }
+        }
         if (run.kind == Run::given_flows || run.kind == Run::flows) {
             const auto backward = array(run.frames - 1, run.height, run.width, 2),
                        forward = array(run.frames - 1, run.height, run.width, 2);
             if (run.kind == Run::flows)
                 model->flows(count, clip, backward, forward);
             else
-                model->forward(count, clip, ClipFlows{backward, forward}, out, state, NoProbe{}, run.first);
+                model->forward(count, clip, ClipFlows{backward, forward}, results(run.results), state, NoProbe{},
+                               run.first);
         }
         if constexpr (!M::uses_backward_flow)
             if (run.kind == Run::step) {
                 typename OnCount::Stream stream;
+                const auto out = results(1);
                 for (int t = 0; t < M::config.window.frames; ++t) model->step(count, clip[0], out[0], stream);
             }
         last_run_ = run;
         last_need_ = {count.scratch_peak(), count.tensor_bytes(), count.macs()};
         return last_need_;
     }
+
+    /// A scope of the backend's scratch that outlives the call.
+    struct HeldScope {
+        explicit HeldScope(B& backend) : scope(backend.scope()) {}
+        decltype(std::declval<B&>().scope()) scope;
+    };
 
     struct NoStream {};
     template <class Model>
@@ -337,6 +365,10 @@ private:
     MaskUse mask_;
     float threshold_;
     typename M::State state_;
+    typename M::ClipRun clip_run_;
+    std::optional<HeldScope> run_scope_;  // while clip_run_ has results left
+    ModelObserver* observer_ = nullptr;   // of the run at hand
+    std::int64_t macs_ = 0;               // all of them, every token counted as active
     decltype(stream_type<M>()) stream_;
     std::optional<ModuleClock> clock_;
     mutable Run last_run_;

@@ -91,20 +91,22 @@ void propagate_step(B& backend, const Branch& branch, const Alignment& alignment
         branch.forward(backend, stack, step, state, out, probe);
 }
 
-/// Runs one branch over the first `steps` frames of a clip in the branch's order. in: (T, H, W, C), flows: of the
-/// branch's direction, (T - 1, H, W, 2) -> out: (T, H, W, C), both by frame number; frames not reached are left alone.
-template <class Branch, class Alignment, class B, class Probe>
+/// Runs one branch over the first `steps` frames of a clip in the branch's order. in(frame): (H, W, C), called once for
+/// each of them in turn; flows: of the branch's direction, (T - 1, H, W, 2) -> out: (T, H, W, C), by frame number;
+/// frames not reached are left alone.
+template <class Branch, class Alignment, class B, class In, class Probe>
 void propagate(B& backend, const Branch& branch, const Alignment& alignment, int branch_number, Direction direction,
-               int steps, int frames_of_stack, View<const typename B::Scalar, 4> in, View<const float, 4> flows,
-               typename Branch::State& state, View<typename B::Scalar, 4> out, Probe&& probe) {
-    const int T = in.extent(0);
+               int steps, int frames_of_stack, In&& in, View<const float, 4> flows, typename Branch::State& state,
+               View<typename B::Scalar, 4> out, Probe&& probe) {
+    const int T = out.extent(0);
     const bool onward = direction == Direction::forward;
     const auto frame_of = [&](int step) { return onward ? step : T - 1 - step; };
     for (int step = 0; step < steps; ++step) {
         const int frame = frame_of(step);
+        const View<const typename B::Scalar, 3> current = in(frame);
         probe.step(branch_number, step, frame);
         propagate_step(
-            backend, branch, alignment, step, frames_of_stack, in[frame],
+            backend, branch, alignment, step, frames_of_stack, current,
             [&](int age) { return View<const typename B::Scalar, 3>(out[frame_of(step - age)]); },
             [&](int age) { return flows[onward ? step - age : T - 1 - step + age - 1]; }, state, out[frame], probe);
         probe.features(branch_number, frame, out[frame]);

@@ -110,13 +110,19 @@ public:
                 if (step(out)) return true;
                 continue;
             }
-            if (next_result_ == results_end_) run_chunk();
-            if (next_result_ == results_end_) continue;  // a chunk that was there already
-            const auto result = output()[next_result_];
-            std::copy_n(result.data, result.size(), out.data);
+            if (next_result_ == results_end_ && !begin_chunk()) continue;  // a chunk that was there already
+            if (tiled_) {
+                const auto result = output()[next_result_];
+                std::copy_n(result.data, result.size(), out.data);
+            } else {
+                model_.next(out);
+            }
+            check(out, pulled_, "the model's output");
             begins_chunk_ = next_result_ == 0;
             ++next_result_;
             ++pulled_;
+            ends_run_ = next_result_ == results_end_;
+            if (ends_run_) end_chunk(results_end_);
             return true;
         }
         require(!finished_ || pulled_ >= config_.first_frame, "Session: the video ended after ", pushed_,
@@ -136,15 +142,16 @@ public:
     std::int64_t run_begin() const { return run_begin_; }
     int run_frames() const { return run_frames_; }
 
-    /// Share of the tokens that the mask skipped in the last run of the model, 0 to 1.
+    /// Whether the result pulled last is the last of the model's run.
+    bool ends_run() const { return ends_run_; }
+    /// Share of the tokens that the mask skipped in the model's run, 0 to 1; known when it ends.
     double skipped_share() const { return tiled_ ? tiled_->skipped_share() : model_.skipped_share(); }
 
 private:
     int window_frames() const { return config_.window_frames(model_); }
     View<float, 4> input() const { return {input_.get(), {window_frames(), height_, width_, 3}}; }
     View<float, 4> output() const {
-        const int frames = model_.bidirectional() ? config_.most_results(model_) : 1;
-        return {output_.get(), {frames, model_.scale() * height_, model_.scale() * width_, 3}};
+        return {output_.get(), {config_.most_results(model_), model_.scale() * height_, model_.scale() * width_, 3}};
     }
 
     void allocate(View<const float, 3> frame) {
@@ -153,8 +160,9 @@ private:
         height_ = frame.extent(0);
         width_ = frame.extent(1);
         input_ = std::make_unique_for_overwrite<float[]>(std::size_t(input().size()));
-        if (model_.bidirectional()) output_ = std::make_unique_for_overwrite<float[]>(std::size_t(output().size()));
-        if (!config_.tiles.whole()) tiled_.emplace(config_.tiled(model_, height_, width_));
+        if (config_.tiles.whole()) return;
+        output_ = std::make_unique_for_overwrite<float[]>(std::size_t(output().size()));
+        tiled_.emplace(config_.tiled(model_, height_, width_));
     }
 
     /// Whether the frame about to be pushed is another scene than the one before. The first frame is the beginning.
@@ -178,30 +186,34 @@ private:
         return chunk_is_full() || ((finished_ || cut_ >= 0) && fresh() > 0);
     }
 
-    void run_chunk() {
+    /// False when the chunk's results were there already.
+    bool begin_chunk() {
         const int end = cut_ >= 0 ? cut_ : held_;
         // The last window has nothing after it, so all of its frames are results.
         const int delivered = chunk_is_full() ? config_.chunk_frames : fresh();
         if (pulled_ + delivered <= config_.first_frame) {
-            pulled_ += delivered;  // there already
-        } else {
-            require(pulled_ >= config_.first_frame, "Session: frame ", config_.first_frame, " is not where a chunk ",
-                    "begins, but ", pulled_, " is and ", pulled_ + delivered,
-                    ". The video, its cuts or the chunks' length are not those that the interrupted work began with.");
-            run_begin_ = pulled_;
-            run_frames_ = delivered;
-            const auto clip = input().slice(0, end);
-            const auto results = output().slice(0, delivered);
-            if (tiled_)
-                tiled_->forward(clip, context_, results, observer_);
-            else
-                model_.forward(clip, context_, results, observer_);
-            for (int t = 0; t < delivered; ++t) check(results[t], pulled_ + t, "the model's output");
-            next_result_ = 0;
-            results_end_ = delivered;
+            pulled_ += delivered;
+            end_chunk(delivered);
+            return false;
         }
+        require(pulled_ >= config_.first_frame, "Session: frame ", config_.first_frame, " is not where a chunk ",
+                "begins, but ", pulled_, " is and ", pulled_ + delivered,
+                ". The video, its cuts or the chunks' length are not those that the interrupted work began with.");
+        run_begin_ = pulled_;
+        run_frames_ = delivered;
+        const auto clip = input().slice(0, end);
+        if (tiled_)
+            tiled_->forward(clip, context_, output().slice(0, delivered), observer_);
+        else
+            model_.begin(clip, context_, delivered, observer_);
+        next_result_ = 0;
+        results_end_ = delivered;
+        return true;
+    }
+
+    void end_chunk(int delivered) {
         const int done = context_ + delivered;
-        if (cut_ >= 0 && done == end) {
+        if (cut_ >= 0 && done == cut_) {
             begin_scene();
             return;
         }
@@ -217,6 +229,7 @@ private:
         model_.step(input()[0], scene_frames_ == 0, out, observer_);
         check(out, pulled_, "the model's output");
         begins_chunk_ = scene_frames_ % config_.chunk_frames == 0;
+        ends_run_ = true;
         ++scene_frames_;
         require(begins_chunk_ || pulled_ != config_.first_frame, "Session: frame ", config_.first_frame,
                 " is not where a chunk begins. The video, its cuts or the chunks' length are not those that the ",
@@ -252,16 +265,16 @@ private:
     SceneDetector detector_;
     std::optional<TiledModel> tiled_;
     int height_ = 0, width_ = 0;
-    std::unique_ptr<float[]> input_, output_;  // (window, H, W, 3), (results, scale*H, scale*W, 3)
+    std::unique_ptr<float[]> input_, output_;  // (window, H, W, 3); of tiles: (results, scale*H, scale*W, 3)
     int held_ = 0;                             // frames at the front of input_
     int context_ = 0;                          // the first of them whose results were delivered before
     int cut_ = -1;                             // the one of them that begins the next scene, or -1
-    int next_result_ = 0, results_end_ = 0;    // results in output_ that wait for pull()
+    int next_result_ = 0, results_end_ = 0;    // of the run at hand: next one to pull, and their number
     std::int64_t scene_frames_ = 0;            // of a model that does not look ahead: steps since the scene began
     std::int64_t pushed_ = 0, pulled_ = 0, scenes_ = 0;
     std::int64_t run_begin_ = 0;
     int run_frames_ = 0;
-    bool begins_chunk_ = false, finished_ = false;
+    bool begins_chunk_ = false, ends_run_ = false, finished_ = false;
 };
 
 }  // namespace mia

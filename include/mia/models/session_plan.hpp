@@ -13,7 +13,7 @@ namespace mia {
 
 /// How a Session cuts a video in time and space.
 struct SessionConfig {
-    int chunk_frames = 16;         ///< frames that one run of the model delivers
+    int chunk_frames = 48;         ///< frames that one run of the model delivers
     int context_frames = 4;        ///< frames before and after them that are computed along and thrown away
     TileConfig tiles = {};         ///< of a frame; whole by default
     SceneConfig scenes = {};       ///< a scene is computed as if it were a video of its own
@@ -40,10 +40,10 @@ inline std::size_t session_memory_bytes(AnyModel& model, int height, int width, 
     const std::size_t frame = std::size_t(height) * std::size_t(width) * 3 * sizeof(float);
     const auto scale = std::size_t(model.scale());
     if (!model.bidirectional()) return frame + model.step_memory_bytes(height, width);
-    const std::size_t buffers =
-        frame * (std::size_t(config.window_frames(model)) + std::size_t(config.most_results(model)) * scale * scale);
-    return buffers + (config.tiles.whole() ? model.memory_bytes(config.window_frames(model), height, width)
-                                           : config.tiled(model, height, width).memory_bytes());
+    const std::size_t window = frame * std::size_t(config.window_frames(model));
+    if (config.tiles.whole()) return window + model.memory_bytes(config.window_frames(model), height, width);
+    return window + frame * std::size_t(config.most_results(model)) * scale * scale +
+           config.tiled(model, height, width).memory_bytes();
 }
 
 /// `config` with chunks, and if need be tiles, so small that a Session for frames of this size keeps to `budget` bytes,
@@ -69,7 +69,11 @@ inline SessionConfig fit_memory(AnyModel& model, int height, int width, std::siz
         if (!best || effort(c) < effort(*best)) best = c;
     };
     SessionConfig whole = config;
-    while (whole.chunk_frames > 1 && !fits(whole)) --whole.chunk_frames;
+    for (int most = config.chunk_frames, least = 0; most - least > 1;) {  // the longest chunk that fits, by halving
+        whole.chunk_frames = (least + most) / 2;
+        (fits(whole) ? least : most) = whole.chunk_frames;
+        whole.chunk_frames = std::max(1, least);
+    }
     if (fits(whole)) consider(whole);
 
     SessionConfig tiled = config;

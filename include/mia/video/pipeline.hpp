@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <chrono>
 #include <concepts>
 #include <cstdint>
@@ -226,8 +227,7 @@ private:
                 used_outputs_.give(std::move(result));
                 return true;
             }
-            if (session_->run_begin() != last_run_) {
-                last_run_ = session_->run_begin();
+            if (session_->ends_run()) {
                 skipped_frames_ += session_->skipped_share() * session_->run_frames();
                 counted_frames_ += session_->run_frames();
             }
@@ -238,7 +238,8 @@ private:
             waiting_.pop_front();
             if (!computed_.push({{}, std::move(result), session_->begins_chunk()})) return false;
             ++done_;
-            report(double(session_->run_begin() + session_->run_frames()));
+            frames_computed_ = std::max(frames_computed_, double(done_));
+            report();
         }
     }
 
@@ -264,23 +265,24 @@ private:
     /// The model at work. Here a run can be ended in the middle of a chunk.
     void progress(double share) override {
         if (has_failed()) throw Cancelled();  // not the first failure: nobody sees this one
-        report(double(session_->run_begin()) + share * session_->run_frames());
+        frames_computed_ = double(session_->run_begin()) + share * session_->run_frames();
+        report();
     }
 
-    void report(double frames_computed) {
+    void report() {
         if (!config_.on_progress) return;
         const auto now = Timed::Clock::now();
-        Progress progress{done_, config_.frames_total, frames_computed};
+        Progress progress{done_, config_.frames_total, frames_computed_};
         progress.seconds = std::chrono::duration<double>(now - start_).count();
         const double rate_seconds = progress.seconds - skipping_seconds_;
         if (first_report_) {  // until now, at most frames that were there already were read
             first_report_ = false;
             skipping_seconds_ = result_.frames_kept > 0 ? progress.seconds : 0;
         } else if (rate_seconds > 0) {
-            progress.frames_per_second = (frames_computed - double(result_.frames_kept)) / rate_seconds;
+            progress.frames_per_second = (frames_computed_ - double(result_.frames_kept)) / rate_seconds;
         }
-        if (double(config_.frames_total) >= frames_computed && progress.frames_per_second > 0)
-            progress.seconds_left = (double(config_.frames_total) - frames_computed) / progress.frames_per_second;
+        if (double(config_.frames_total) >= frames_computed_ && progress.frames_per_second > 0)
+            progress.seconds_left = (double(config_.frames_total) - frames_computed_) / progress.frames_per_second;
         progress.skipped_share = skipped_share();
         progress.scenes = session_->scenes();
         config_.on_progress(progress);
@@ -307,8 +309,8 @@ private:
     Session* session_ = nullptr;
     std::deque<Waiting> waiting_;  // frames inside the session whose results are wanted, oldest first
     int height_ = 0, width_ = 0;   // of a result
-    std::int64_t done_ = 0, last_run_ = -1, counted_frames_ = 0;
-    double skipped_frames_ = 0;
+    std::int64_t done_ = 0, counted_frames_ = 0;
+    double skipped_frames_ = 0, frames_computed_ = 0;
     PipelineResult result_;  // each stage writes its own times
     const Timed::Clock::time_point start_ = Timed::Clock::now();
     double skipping_seconds_ = 0;
