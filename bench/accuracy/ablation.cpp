@@ -1,7 +1,7 @@
 // mia_ablation DATA CLIP...: the paper's choices at toy scale, trained by the library's own trainer on DATA (a list as
 // `train` takes it), each with the same budget and the same seed, and measured on true CLIPs that were made 4 times
 // smaller. Prints two tables: what attention looks at, and how features of earlier frames come to it; what decides
-// which tokens are skipped.
+// which tokens are skipped. A second run with the same folder only measures.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
@@ -106,7 +106,7 @@ public:
     }
 
     void masks() {
-        const auto start = arguments_.folder / "small.safetensors";
+        const auto start = train<Small>("small", {}, mia::MaskUse::off, 0, 0);
         std::printf(
             "\nMask, %d further iterations from the last row's weights; PSNR-Y (tokens skipped %%, ms a frame)\n\n"
             "| mask |%s\n|---|%s\n",
@@ -146,10 +146,11 @@ private:
         config.sparsity = sparsity;
         config.mask_threshold = threshold;
         if (!start.empty()) config.learning_rate /= 4;
+        const auto path = arguments_.folder / mia::text(name, "_", arguments_.iterations, ".safetensors");
+        if (std::filesystem::exists(path)) return path;
         mia::Trainer<Model> trainer(material_, config);
         if (!start.empty()) trainer.start_from(mia::read_safetensors(start));
         while (!trainer.is_done()) trainer.step();
-        const auto path = arguments_.folder / (name + ".safetensors");
         trainer.save_weights(path);
         return path;
     }
@@ -215,7 +216,7 @@ int main(int argc, char** argv) {
     app.add_option("--iterations", arguments.iterations, "of each training")->check(CLI::Range(20, 1000000));
     app.add_option("--frames", arguments.frames, "of each clip, the first ones")->check(CLI::Range(1, 1000));
     app.add_option("--threads", arguments.threads, "default: one for each processor")->check(CLI::Range(1, 1024));
-    app.add_option("--folder", arguments.folder, "for the weights");
+    app.add_option("--folder", arguments.folder, "for the weights; those that are there are not trained again");
     CLI11_PARSE(app, argc, argv);
     std::setvbuf(stdout, nullptr, _IONBF, 0);  // a row as soon as it is known
     try {
