@@ -154,3 +154,4 @@ void fused_block(BasicCount<T>& count, Shift, In<T, 3> x, const Condition<T>& co
 }  // namespace mia
 
 #include "mia/ops/fused_block/fused_block_cpu.hpp"
+#include "mia/ops/fused_block/store_kv_cpu.hpp"

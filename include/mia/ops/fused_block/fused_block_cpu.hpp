@@ -1,12 +1,12 @@
 #pragma once
 #include <atomic>
-#include <new>
-#include <type_traits>
 #include <utility>
 
 #include "mia/core/cpu.hpp"
+#include "mia/core/per_thread.hpp"
 #include "mia/core/transpose.hpp"
 #include "mia/ops/fused_block/fused_block.hpp"
+#include "mia/ops/fused_block/packed_block_cpu.hpp"
 #include "mia/ops/layer_norm/layer_norm.hpp"
 #include "mia/ops/panel_product.hpp"
 
@@ -14,94 +14,6 @@ namespace mia {
 
 template <class T>
 inline constexpr bool has_fused_block<BasicCpu<T>> = true;
-
-/// Made once from the parameters. A head's channels are padded by zeros to whole lanes.
-template <class T>
-struct PackedBlock<BasicCpu<T>> {
-    BlockShape shape{};
-    PackedRows<T> kv, q, proj, fc1, fc2;
-    HostBuffer<Wide<T>> norms;      ///< norm1 weight, bias, norm2 weight, bias, predictor: C each
-    HostBuffer<Wide<T>> by_query;   ///< (heads, queries, keys) bias, for windows whose active tokens are picked
-    HostBuffer<Wide<T>> by_offset;  ///< (heads, frames, key column, row offset, query column): a key's are neighbours
-    HostBuffer<int> offset;         ///< (keys), where they begin
-    std::ptrdiff_t offset_size = 0;
-    BlockMask mask = BlockMask::none;
-    float threshold = 0;
-    Wide<T> predictor_bias = 0;
-    bool ready = false;
-
-    const Wide<T>* norm(int which) const { return norms.data() + which * shape.dim; }
-};
-
-template <class T>
-void pack_block(BasicCpu<T>&, const BlockShape& shape, const BlockParameters<T>& p, PackedBlock<BasicCpu<T>>& packed) {
-    const int C = shape.dim, N = shape.keys(), Q = shape.window.tokens(), heads = shape.num_heads;
-    const int D = C / heads, padded = detail::padded_head<T>(shape), A = heads * padded;
-    packed.shape = shape;
-    packed.mask = p.mask;
-    packed.threshold = p.threshold;
-    // The channel of C behind one of the heads' padded ones, or -1.
-    const auto channel = [=](int i) { return i % padded < D ? i / padded * D + i % padded : -1; };
-    const auto qkv_row = [=](int first, int m) {
-        const int c = channel(m % A);
-        return c < 0 ? -1 : (first + m / A) * C + c;
-    };
-    const auto qkv = [&](int first) {
-        return [=, weight = p.qkv_weight](int m, int k) {
-            const int row = qkv_row(first, m);
-            return row < 0 ? T(0) : weight(row, k);
-        };
-    };
-    const auto qkv_bias = [&](int first) {
-        return [=, b = p.qkv_bias](int m) {
-            const int row = qkv_row(first, m);
-            return row < 0 || !b.data ? T(0) : b[row];
-        };
-    };
-    const auto rows = [](View<const T, 2> weight) { return [=](int m, int k) { return weight(m, k); }; };
-    const auto bias = [](View<const T, 1> b) { return [=](int m) { return b[m]; }; };
-    packed.q.pack(A, C, qkv(0), qkv_bias(0));
-    packed.kv.pack(2 * A, C, qkv(1), qkv_bias(1));
-    packed.proj.pack(
-        C, A, [=, weight = p.proj_weight](int m, int k) { return channel(k) < 0 ? T(0) : weight(m, channel(k)); },
-        bias(p.proj_bias));
-    packed.fc1.pack(shape.hidden, C, rows(p.fc1_weight), bias(p.fc1_bias));
-    packed.fc2.pack(C, shape.hidden, rows(p.fc2_weight), bias(p.fc2_bias));
-    packed.norms.reserve(std::size_t(5 * C));
-    const T* parts[] = {p.norm1_weight.data, p.norm1_bias.data, p.norm2_weight.data, p.norm2_bias.data,
-                        p.mask == BlockMask::learned ? p.predictor_weight.data : nullptr};
-    for (int i = 0; i < 5; ++i)
-        for (int c = 0; c < C; ++c) packed.norms.data()[i * C + c] = parts[i] ? Wide<T>(parts[i][c]) : Wide<T>(1);
-    packed.predictor_bias = p.mask == BlockMask::learned ? Wide<T>(p.predictor_bias[0]) : Wide<T>(0);
-
-    packed.by_query.reserve(std::size_t(heads) * Q * N);
-    for (int h = 0; h < heads; ++h)
-        for (int query = 0; query < Q; ++query)
-            for (int key = 0; key < N; ++key)
-                packed.by_query.data()[(std::size_t(h) * Q + query) * N + key] =
-                    p.bias_table(relative_position_index(shape.window, shape.frames(), query, key), h);
-
-    // For a key at row yk the queries' biases are Q neighbours, beginning at row offset height - 1 - yk.
-    const int wh = shape.window.height, ww = shape.window.width, offsets_y = 2 * wh - 1;
-    packed.offset_size = std::ptrdiff_t(shape.condition_frames + 1) * ww * offsets_y * ww;
-    const std::size_t slack = simd::panel_vectors * simd::lanes<T>;  // a vector may reach beyond the last query
-    packed.by_offset.reserve(std::size_t(heads) * packed.offset_size + slack);
-    std::fill_n(packed.by_offset.data(), std::size_t(heads) * packed.offset_size + slack, Wide<T>(0));
-    for (int h = 0; h < heads; ++h)
-        for (int i = 0; i < packed.offset_size; ++i) {
-            const int xq = i % ww, dy = i / ww % offsets_y, xk = i / (ww * offsets_y) % ww,
-                      tk = i / (ww * offsets_y * ww);
-            const int row =
-                (shape.condition_frames - tk) * shape.window.offsets() + dy * (2 * ww - 1) + xq - xk + ww - 1;
-            packed.by_offset.data()[h * packed.offset_size + i] = p.bias_table(row, h);
-        }
-    packed.offset.reserve(std::size_t(N));
-    for (int key = 0; key < N; ++key) {
-        const int xk = key % ww, yk = key / ww % wh, tk = key / (ww * wh);
-        packed.offset.data()[key] = ((tk * ww + xk) * offsets_y + wh - 1 - yk) * ww;
-    }
-    packed.ready = true;
-}
 
 namespace detail {
 inline namespace MIA_INSTRUCTIONS {  // see mia/kernels.cpp
@@ -552,91 +464,8 @@ extern template BlockWorker<Bf16>::Counts BlockWorker<Bf16>::run(int, const Bf16
                                                                  Bf16*, Bf16*, std::uint8_t*);
 #endif
 
-/// Keys and values of up to a panel of tokens, by rows. normed, kv: scratch.
-template <class T>
-void store_kv_panel(const PackedRows<T>& weights, const Wide<T>* norm_weight, const Wide<T>* norm_bias, int C,
-                    const T* tokens, int count, int vectors, Lane<T>* normed, Lane<T>* kv, T* rows) {
-    using namespace simd;
-    constexpr int width = panel_vectors * lanes<T>, n = per_lane<T>;
-    const std::ptrdiff_t M = weights.M;
-    rows_to_panel<T>([=](int i) { return tokens + std::ptrdiff_t(i) * C; }, count, C, normed, width);
-    panel_layer_norm<T>(normed, C, vectors, norm_weight, norm_bias, Wide<T>(layer_norm_eps), nullptr, normed);
-    panel_product<T>(weights, normed, width, vectors, [=](int m, int j, const Vec<T>(&v)[n]) MIA_INLINE_LAMBDA {
-        store(kv + m / n * width + j * lanes<T>, pack(v));
-    });
-    panel_to_rows<T>(kv, width, count, int(M), [=](int i) { return rows + i * M; });
-}
-
-#ifdef MIA_COMPILED_KERNELS
-extern template void store_kv_panel(const PackedRows<float>&, const float*, const float*, int, const float*, int, int,
-                                    float*, float*, float*);
-extern template void store_kv_panel(const PackedRows<double>&, const double*, const double*, int, const double*, int,
-                                    int, double*, double*, double*);
-extern template void store_kv_panel(const PackedRows<Bf16>&, const float*, const float*, int, const Bf16*, int, int,
-                                    Lane<Bf16>*, Lane<Bf16>*, Bf16*);
-#endif
-
-/// One object a thread for the length of a call, with that thread's scratch; the objects themselves lie in the scratch
-/// of the call.
-template <class Worker>
-class PerThread {
-    static_assert(std::is_trivially_destructible_v<Worker>);
-
-public:
-    template <class T, class Make>
-    PerThread(BasicCpu<T>& cpu, Make make) : count_(cpu.threads()) {
-        slots_ = reinterpret_cast<Slot*>(cpu.template scratch<std::byte>(count_ * int(sizeof(Slot))).data);
-        for (int i = 0; i < count_; ++i) {
-            Arena& arena = cpu.worker_scratch(i);
-            const auto position = arena.position();
-            new (slots_ + i) Slot{make(arena), &arena, position};
-        }
-    }
-    ~PerThread() {
-        for (int i = 0; i < count_; ++i) slots_[i].arena->release(slots_[i].position);
-    }
-    PerThread(const PerThread&) = delete;
-    PerThread& operator=(const PerThread&) = delete;
-    Worker& operator[](int index) { return slots_[index].worker; }
-
-private:
-    struct Slot {
-        Worker worker;
-        Arena* arena;
-        Arena::Position position;
-    };
-    Slot* slots_;
-    int count_;
-};
-
 }  // namespace MIA_INSTRUCTIONS
 }  // namespace detail
-
-template <class T>
-void store_kv(BasicCpu<T>& cpu, In<T, 2> tokens, const PackedBlock<BasicCpu<T>>& block, Out<T, 2> rows) {
-    constexpr int width = simd::panel_vectors * simd::lanes<T>, n = per_lane<T>;
-    const int R = tokens.extent(0), C = block.shape.dim, M = kv_width<T>(block.shape);
-    require(block.ready && tokens.extent(1) == C && rows.extent(0) == R + 1 && rows.extent(1) == M, "store_kv: tokens ",
-            shape_text(tokens), ", rows ", shape_text(rows), "; needed: (R, ", C, "), (R + 1, ", M,
-            "), and a block that is packed");
-    const std::size_t normed_size = std::size_t(simd::ceil_div(C, n)) * width, kv_size = std::size_t(M / n) * width;
-    cpu.reserve_worker_scratch((normed_size + kv_size) * sizeof(Lane<T>) + 2 * cache_line);
-    cpu.parallel_for(simd::ceil_div(R, width), 4, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int index) {
-        Arena& arena = cpu.worker_scratch(index);
-        const ScratchScope scope(arena);
-        auto* normed = static_cast<Lane<T>*>(arena.take(normed_size * sizeof(Lane<T>)));
-        auto* kv = static_cast<Lane<T>*>(arena.take(kv_size * sizeof(Lane<T>)));
-        std::fill_n(normed, normed_size, Lane<T>());
-        for (std::ptrdiff_t p = begin; p < end; ++p) {
-            const int count = std::min(width, R - int(p) * width), vectors = count > simd::lanes<T> ? 2 : 1;
-            detail::store_kv_panel<T>(block.kv, block.norm(0), block.norm(1), C, tokens.data + p * width * C, count,
-                                      vectors, normed, kv, rows.data + p * width * M);
-        }
-    });
-    for (int m = 0; m < M; ++m) rows(R, m) = T(block.kv.bias.data()[m]);
-    const std::int64_t macs = std::int64_t(R) * 2 * C * C;
-    cpu.record({"store_kv", &block, macs, macs});
-}
 
 template <class T>
 void fused_block(BasicCpu<T>& cpu, Shift shift, In<T, 3> x, const Condition<T>& cond,
