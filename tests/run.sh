@@ -53,10 +53,11 @@ plain() {
 
 formatted() { git ls-files '*.hpp' '*.cpp' '*.cuh' '*.cu' | xargs clang-format --dry-run -Werror; }
 
-# The first stage compiles the kernels for two chips, and the benchmarks for the emulator.
+# The first stage compiles the kernels for two chips, tests and benchmarks for the emulator.
 nvcc_for_all() {
     grep -q '^MIA_NVCC:FILEPATH=/' build/CMakeCache.txt || { echo "not compiled: there is no nvcc"; return 0; }
-    build build "mia_cuda_other_chips mia_bench_cuda" || return 1
+    build build "mia_cuda_other_chips mia_bench_cuda mia_test_cuda_gpu" || return 1
+    build/tests/cuda/mia_test_cuda_gpu --gtest_brief=1 || [ $? = 77 ] || return 1  # 77: no GPU
     build/bench/mia_bench_cuda --benchmark_min_time=0.001 2>&1 | tee build/bench_cuda.log
     grep -qE 'no GPU|layer_norm/base/cuda' build/bench_cuda.log
 }

@@ -1,11 +1,12 @@
 # What each kernel takes of a chip, from three kinds of files: launches of the emulated tests (MIA_EMULATION_LAUNCHES:
 # threads, bytes of shared memory, kernel), nvcc's version, and what ptxas says with -v, demangled. Prints the table
 # resources.md; fails when a kernel was compiled and never launched. (Spills are errors of the compilation.)
-# each_in_rows() takes as many threads as a row has elements, at most 256: rows of frames have more, those of tests fewer.
+# each_element() and each_in_rows() take as many threads as there are elements, or in a row, at most 256: frames have
+# more, tests fewer.
 # Occupancy: resident warps as a share of the 64 that a multiprocessor of compute capability 8.0 or 9.0 holds (CUDA C++
 # Programming Guide, technical specifications): 32 blocks, 65,536 registers, given to a warp in pieces of 256 and to
 # four warps at a time, 164 or 228 KiB of shared memory of which each block takes 1 KiB more than it asks for.
-# awk -f resources.awk LAUNCHES... VERSION PTXAS...
+# awk -f resources.awk VERSION LAUNCHES... PTXAS...
 
 function kernel_name(words) {  # without namespaces, result and parameters
     sub(/^void /, "", words)
@@ -40,7 +41,7 @@ function occupancy(chip, kernel,    warps, blocks) {
     sub(/'.*/, "", chip)
     is_ours = kernel ~ /^void mia::/  # else CUB's
     kernel = kernel_name(kernel)
-    if (kernel ~ /^each_in_rows_kernel/ && kernel in threads) threads[kernel] = 256
+    if (kernel ~ /^each_(element|in_rows)_kernel/ && kernel in threads) threads[kernel] = 256
     if (is_ours && !(kernel in known)) { known[kernel] = 1; kernels[++count] = kernel }
 }
 /Used [0-9]+ registers/ && is_ours {

@@ -224,6 +224,66 @@ TYPED_TEST(ModelOn, ObserversSeeFlowsAndMasksOnTheHost) {
 }
 
 #ifdef MIA_TEST_CUDA
+/// Parts that a variant may replace and no model above has, in two models, against the same on Cpu.
+template <MiaVsrConfig C, class Parts, class... Given>
+void variant_agrees(const Tensor<float, 4>& frames, const Given&... flows) {
+    const auto run = [&]<class B>(std::type_identity<B>) {
+        auto running = strict<MiaVsr<C, B, Parts>>({});
+        const auto x = running.placed(frames);
+        auto y = running.room_for(frames);
+        typename MiaVsr<C, B, Parts>::State state;
+        if constexpr (sizeof...(flows) == 0) {
+            running.model->forward(running.backend, x.view(), y.view(), state);
+        } else {
+            const auto f = test::place(running.backend, flows...);
+            running.model->forward(running.backend, x.view(), {f.view(), f.view()}, y.view(), state);
+        }
+        return y.values();
+    };
+    expect_close(run(std::type_identity<Cuda>{}), run(std::type_identity<Cpu>{}), "variant");
+}
+struct JointKind : PublishedKind {
+    template <AttentionConfig C, class B>
+    using Attention = JointAttention<C, B>;
+    template <class B>
+    using Alignment = BilinearAlignment<B>;
+};
+TEST(ModelOnCuda, JointAttentionOfOneEarlierFrameByThree) {
+    constexpr MiaVsrConfig joint{.embed_dim = 21,
+                                 .num_heads = 3,
+                                 .window = {2, 3, 5},
+                                 .depths = {{1, 2}},
+                                 .mlp_ratio = 3,
+                                 .qkv_bias = false,
+                                 .directions = directions(Direction::forward),
+                                 .mask = {.kind = MaskKind::none},
+                                 .mid_channels = 5,
+                                 .scale = 3};
+    variant_agrees<joint, JointKind>(test::random_clip(3, 8, 9));
+}
+struct IntraKind : LiteParts {
+    template <class B>
+    using Flow = GivenFlow<B>;
+    template <AttentionConfig C, class B>
+    using Attention = IntraFrameAttention<C, B>;
+    template <class B>
+    using Alignment = PatchAlignment<B>;
+};
+TEST(ModelOnCuda, IntraFrameAttentionOfGivenFlowsFusedByConvolutionByOne) {
+    constexpr MiaVsrConfig intra{.embed_dim = 64,
+                                 .num_heads = 2,
+                                 .window = {3, 4, 4},
+                                 .depths = {{2}},
+                                 .directions = both,
+                                 .mask = {.kind = MaskKind::threshold, .threshold = 1, .first_blocks = 1},
+                                 .fusion = Fusion::convolution,
+                                 .mid_channels = 5,
+                                 .scale = 1};
+    Tensor<float, 4> flow(1, 7, 9, 2);
+    for (std::ptrdiff_t i = 0; i < flow.size(); ++i) flow.data()[i] = 2 * std::sin(float(i));
+    variant_agrees<intra, IntraKind>(test::random_clip(2, 7, 9), flow);
+}
+
 /// In bf16 the error is at most twice that of the same numbers on Cpu, where each op rounds what it hands on.
 TEST(ModelOnCuda, InBf16) {
     constexpr MiaVsrConfig wide_heads{.embed_dim = 40,

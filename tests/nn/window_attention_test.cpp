@@ -4,9 +4,11 @@
 
 #include "mia/io/load_parameters.hpp"
 #include "mia/nn/mask_predictor.hpp"
+#include "mia/ops/elementwise/elementwise.hpp"
 #include "mia/ops/mask/masked_rows.hpp"
 #include "reference/linear.hpp"
 #include "reference/windows.hpp"
+#include "support/backends.hpp"
 #include "support/golden.hpp"
 
 namespace mia {
@@ -28,40 +30,42 @@ struct MaskedAttention {
     }
 };
 
+template <class>
+class WindowAttentionGolden : public testing::Test {};
+TYPED_TEST_SUITE(WindowAttentionGolden, test::FloatBackends);
+
 /// Runs a golden's frames; the state, pred_q and x_pred in image layout, is kept here. bound: ten times what an
 /// independent float implementation reaches, but never below 2e-6.
-template <AttentionConfig C>
-void run_golden(const std::string& file, Shift shift, int frames, double bound) {
+template <class B, AttentionConfig C>
+void run_attention(const std::string& file, Shift shift, int frames, double bound) {
     constexpr int dim = C.embed_dim;
     const Golden golden(file);
-    Cpu cpu(2, ScratchFill::nan);
-    Network<MaskedAttention<C>> module(cpu);
-    load_parameters(*module, golden.file(), {.prefix = "param."});
-    prepare(cpu, *module);
+    B backend = test::make_backend<B>();
+    Network<MaskedAttention<C, B>, B> module(backend);
+    load_parameters(backend, module, golden.file(), {.prefix = "param."});
+    prepare(backend, *module);
     Errors errors(file);
-    Tensor<float, 2> previous, x_pred;
+    Tensor<float, 2, B> previous, x_pred;
     for (int t = 0; t < frames; ++t) {
         const auto name = "t" + std::to_string(t);
         const auto x = golden(name + ".x"), out = golden(name + ".out");  // (1, 3, H, W, C), (1, Hp, Wp, C + 1)
         const int H = x.extent(2), W = x.extent(3), P = H * W, padded_W = out.extent(2);
-        const View<const float, 4> cond{x.data.data(), {2, H, W, dim}},
-            current{&x.data[std::size_t(2 * P * dim)], {1, H, W, dim}};
+        const auto all = test::place<4>(backend, x.data, {3, H, W, dim});
+        const View<const float, 4> cond = all.view().slice(0, 2), current = all.view().slice(2, 1);
         const WindowGrid grid{H, W, C.window, shift};
-        std::vector<std::uint8_t> keep(std::size_t(P), 1);
-        if (t == 0) {
-            x_pred.resize(cpu, P, dim);
-            std::fill(x_pred.data(), x_pred.data() + x_pred.size(), NAN);
-        } else {
-            module->mask.forward(cpu, grid, rows_of(current), previous, {keep.data(), {P}});
-        }
-        previous.resize(cpu, P, dim);
-        std::copy(current.data, current.data + P * dim, previous.data());
-        const auto scope = cpu.scope();
-        auto rows = make_active_rows(cpu, grid, 1);
-        select_rows(cpu, grid, 1, {keep.data(), {1, H, W}}, rows);
-        masked_rows(cpu, rows, {keep.data(), {P}}, P, dim, &x_pred, [&] {
-            const auto result = cpu.scratch(P, dim);
-            module->attention.forward(cpu, grid, rows, cond, current, result);
+        test::Placed<B, std::uint8_t, 1> keep(backend, std::vector<std::uint8_t>(std::size_t(P), 1), {P});
+        const auto scope = backend.scope();
+        if (t == 0)
+            x_pred.resize(backend, P, dim);
+        else
+            module->mask.forward(backend, grid, rows_of(current), previous, keep);
+        previous.resize(backend, P, dim);
+        copy<float>(backend, rows_of(current), previous);
+        auto rows = make_active_rows(backend, grid, 1);
+        select_rows(backend, grid, 1, keep.view().reshape(1, H, W), rows);
+        masked_rows(backend, rows, keep, P, dim, &x_pred, [&] {
+            const auto result = backend.scratch(P, dim);
+            module->attention.forward(backend, grid, rows, cond, current, result);
             return result;
         });
         std::vector<float> expected, expected_keep;
@@ -70,29 +74,33 @@ void run_golden(const std::string& file, Shift shift, int frames, double bound) 
             expected.insert(expected.end(), token, token + dim);
             expected_keep.push_back(token[dim]);
         }
-        errors.compare(name + ".out", x_pred.data(), expected, bound);
-        EXPECT_EQ(std::vector<float>(keep.begin(), keep.end()), expected_keep) << name << ": mask";
+        errors.compare(name + ".out", test::values_of(backend, x_pred.view()).data(), expected, bound);
+        const auto kept = keep.values();
+        EXPECT_EQ(std::vector<float>(kept.begin(), kept.end()), expected_keep) << name << ": mask";
     }
 }
 
-TEST(WindowAttentionGolden, NoShift) {
-    run_golden<AttentionConfig{24, 2, {3, 8, 8}, true}>("attn_noshift", Shift::none, 3, 4.6e-6);
+TYPED_TEST(WindowAttentionGolden, NoShift) {
+    run_attention<TypeParam, AttentionConfig{24, 2, {3, 8, 8}, true}>("attn_noshift", Shift::none, 3, 4.6e-6);
 }
-TEST(WindowAttentionGolden, Shift) {
-    run_golden<AttentionConfig{24, 2, {3, 8, 8}, true}>("attn_shift", Shift::half_window, 3, 3.7e-6);
+TYPED_TEST(WindowAttentionGolden, Shift) {
+    run_attention<TypeParam, AttentionConfig{24, 2, {3, 8, 8}, true}>("attn_shift", Shift::half_window, 3, 3.7e-6);
 }
-TEST(WindowAttentionGolden, ShiftWithoutPadding) {
-    run_golden<AttentionConfig{30, 3, {3, 8, 8}, true}>("attn_shift_aligned", Shift::half_window, 3, 3.2e-6);
+TYPED_TEST(WindowAttentionGolden, ShiftWithoutPadding) {
+    run_attention<TypeParam, AttentionConfig{30, 3, {3, 8, 8}, true}>("attn_shift_aligned", Shift::half_window, 3,
+                                                                      3.2e-6);
 }
-TEST(WindowAttentionGolden, WindowOf4) {
-    run_golden<AttentionConfig{20, 4, {3, 4, 4}, true}>("attn_win4", Shift::half_window, 3, 2.2e-6);
+TYPED_TEST(WindowAttentionGolden, WindowOf4) {
+    run_attention<TypeParam, AttentionConfig{20, 4, {3, 4, 4}, true}>("attn_win4", Shift::half_window, 3, 2.2e-6);
 }
-TEST(WindowAttentionGolden, MaskedKeysThatWin) {
+TYPED_TEST(WindowAttentionGolden, MaskedKeysThatWin) {
     // Scores of 106 are rounded by 4e-6, in the golden before the -100 is added, here (added to the bias) after it.
     constexpr double score_rounding = 8e-6;  // a wrong penalty is off by 0.17 or more
-    run_golden<AttentionConfig{16, 2, {3, 8, 8}, true}>("attn_mask100", Shift::half_window, 2, score_rounding);
+    run_attention<TypeParam, AttentionConfig{16, 2, {3, 8, 8}, true}>("attn_mask100", Shift::half_window, 2,
+                                                                      score_rounding);
 }
 
+#ifndef MIA_TEST_CUDA
 /// All frames of the window ask and answer; the bias table counts both ways in time.
 TEST(JointAttention, AgreesWithPlainLoops) {
     constexpr int F = 2, H = 5, W = 4, wh = 2, ww = 3, C = 6, heads = 2, d = C / heads, N = wh * ww, tokens = F * N;
@@ -174,6 +182,8 @@ TEST(WindowAttention, ParameterNamesAndShapes) {
     EXPECT_EQ(names(joint),
               "relative_position_bias_table 245 3\nqkv.weight 36 12\nqkv.bias 36\nproj.weight 12 12\nproj.bias 12\n");
 }
+
+#endif
 
 }  // namespace
 }  // namespace mia
