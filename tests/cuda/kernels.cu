@@ -1,4 +1,4 @@
-/// Every op's CUDA half, instantiated: what nvcc must compile, for the chips of CMAKE_CUDA_ARCHITECTURES. Never run.
+/// Every op's CUDA half, instantiated: what nvcc must compile, for the chips of MIA_CUDA_ARCHITECTURES. Never run.
 #include "mia/cuda.cuh"
 
 namespace mia {
