@@ -73,8 +73,9 @@ avx2=x86-64-v3
 grep -q avx2 /proc/cpuinfo || avx2=x86-64
 
 second_compiler() {
-    build build-clang "$unit mia_test_video" "${no_programs[@]}" -DCMAKE_CXX_COMPILER=clang++ -DMIA_ARCH=$avx2 &&
-        run_tests build-clang -E "$whole_builds"
+    build build-clang "$unit mia_test_video mia_test_cuda_emulation" "${no_programs[@]}" -DCMAKE_CXX_COMPILER=clang++ \
+        -DMIA_ARCH=$avx2 &&
+        run_tests build-clang -E "$whole_builds" && run_tests build-clang -R '^mia_test_cuda_emulation'
 }
 
 # All but the large whole-model goldens; CUDA's ops on the emulator.

@@ -11,14 +11,7 @@
 
 #include "cuda_pipeline.h"
 #include "cuda_runtime.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define MIA_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define MIA_ASAN 1
-#endif
-#endif
+#include "support/sanitizer.hpp"
 
 namespace cuda_emulation {
 

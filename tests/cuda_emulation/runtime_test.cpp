@@ -7,6 +7,7 @@
 #include "cuda_bf16.h"
 #include "cuda_pipeline.h"
 #include "kernel_test.hpp"
+#include "support/sanitizer.hpp"
 
 namespace cuda_emulation {
 namespace {
@@ -107,7 +108,7 @@ TEST(Runtime, FindsBadFrees) {
                 HasSubstr("a pointer that no allocation returned, byte 16 of one of 64 bytes"));
     cudaFreeAsync(memory, cuda.stream());
     EXPECT_EQ(error_in([&] { synchronize(cuda); }), "");
-#if !defined(__SANITIZE_ADDRESS__)
+#ifndef MIA_ASAN
     cudaFreeAsync(memory, cuda.stream());
     EXPECT_THAT(error_in([&] { synchronize(cuda); }), HasSubstr("freed before"));
     int local = 0;

@@ -3,9 +3,11 @@
 
 #include <cstdio>
 
+#include "support/sanitizer.hpp"
+
 namespace mia::test {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(MIA_ASAN) || defined(MIA_TSAN)
 inline constexpr bool is_sanitized = true;  // sanitizers keep freed memory and add their own
 #else
 inline constexpr bool is_sanitized = false;
