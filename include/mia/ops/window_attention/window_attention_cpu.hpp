@@ -78,6 +78,7 @@ struct AttentionPanel {
     W* scores = nullptr;    ///< (N, width), scratch
     Weight* out = nullptr;  ///< (D, out_stride), by lanes where channels are first
     std::ptrdiff_t out_stride = width;
+    W* statistics = nullptr;  ///< (2, width), if wanted: the largest score, and 1 / the sum of e^(score - it)
 
     void run() const;
 
@@ -92,6 +93,10 @@ private:
         });
         V inverse_sum[Vectors];
         for (int j = 0; j < Vectors; ++j) inverse_sum[j] = softmax(j * lanes, maximum[j]);
+        for (int j = 0; statistics && j < Vectors; ++j) {
+            store(statistics + j * lanes, maximum[j]);
+            store(statistics + width + j * lanes, inverse_sum[j]);
+        }
         each_lane_tile<WeightElement>(D, max_tile_rows(Vectors), [&](int d, int rows) {
             with_lane_rows<WeightElement, max_tile_rows(Vectors)>(
                 rows, [&]<int Rows>() { value_tile<Rows, Vectors>(d, inverse_sum); });
@@ -101,7 +106,7 @@ private:
     template <int Rows, int Vectors>
     void score_tile(int k0, V (&maximum)[Vectors]) const {
         using namespace simd;
-        V c[Rows][Vectors] = {};
+        V c[Rows][Vectors] = {}, most[Vectors];
         const int whole = D / per_lane<T>;
         if constexpr (by_channels)
             accumulate<Lane<T>, Rows, Vectors>(ColumnsOperand<Lane<T>, Rows>(keys + k0, kv_stride), query, query_stride,
@@ -113,17 +118,24 @@ private:
             if (D % 2 != 0)
                 accumulate<Lane<T>, Rows, Vectors>(LastColumnOperand<Rows>{keys + k0 * kv_stride + D - 1, kv_stride},
                                                    query + whole * query_stride, query_stride, 1, c);
+        // Copies: stores of scores might alias what they are read from.
         const V scales = broadcast(scale);
+        W* to = scores + k0 * width;
+        const W* from = bias;
+        const std::ptrdiff_t stride = bias_stride;
+        const int* offset = bias_offset ? bias_offset + k0 : nullptr;
+        std::copy_n(maximum, Vectors, most);
 #pragma GCC unroll 12
         for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 2
             for (int j = 0; j < Vectors; ++j) {
                 // The bias comes last, as in the official code: it may be a hundred times larger than the terms before.
-                const std::ptrdiff_t row = bias_offset ? bias_offset[k0 + i] : (k0 + i) * bias_stride;
-                c[i][j] = fma(c[i][j], scales, load(bias + row + j * lanes));
-                maximum[j] = max(maximum[j], c[i][j]);
-                store(scores + (k0 + i) * width + j * lanes, c[i][j]);
+                const std::ptrdiff_t row = offset ? offset[i] : (k0 + i) * stride;
+                c[i][j] = fma(c[i][j], scales, load(from + row + j * lanes));
+                most[j] = max(most[j], c[i][j]);
+                store(to + i * width + j * lanes, c[i][j]);
             }
+        std::copy_n(most, Vectors, maximum);
     }
 
     /// Scores of the vector at `at` become e^(score - maximum), in place; returns 1 / their sum.
@@ -203,13 +215,85 @@ void add_region_penalty(const WindowGrid& grid, int w, const int* tokens, int co
     }
 }
 
+/// The position bias of up to `panel_vectors` vectors of a window's queries, head by head; queries in lanes.
+template <class T>
+class PanelBias {
+    using W = Wide<T>;
+
+public:
+    static constexpr int width = simd::panel_vectors * simd::lanes<T>;
+    using Packed = PackedPositionBias<BasicCpu<T>>;
+
+    /// Numbers that scratch() must have.
+    static std::size_t scratch_size(const WindowGrid& grid, const Packed& bias) {
+        return std::size_t(bias.keys + grid.window.tokens()) * width;
+    }
+    PanelBias(const WindowGrid& grid, const Packed& bias, W* scratch)
+        : grid_(grid), bias_(bias), picked_(scratch), penalty_(scratch + std::ptrdiff_t(bias.keys) * width) {
+        std::fill(picked_, penalty_, W(0));  // lanes without a query compute on finite numbers
+    }
+
+    /// The queries [first, first + count) of a window with `queries` active ones, `tokens` those of the panel.
+    void select(int window, int queries, int first, const int* tokens, int count) {
+        first_ = first;
+        tokens_ = tokens;
+        count_ = count;
+        is_full_ = queries == bias_.queries;
+        has_regions_ = grid_.has_regions(window);
+        if (!has_regions_) return;
+        const int N = grid_.window.tokens();
+        for (int i0 = 0; i0 < count; i0 += simd::lanes<T>) {
+            W of_queries[simd::lanes<T>] = {};
+            for (int i = 0; i < std::min(simd::lanes<T>, count - i0); ++i)
+                of_queries[i] = W(grid_.region(window, tokens[i0 + i] % N));
+            for (int k = 0; k < N; ++k) {
+                const auto same = simd::load(of_queries) == simd::broadcast(W(grid_.region(window, k)));
+                simd::store(penalty_ + k * width + i0, same ? simd::Vec<W>{} : simd::broadcast(W(region_penalty)));
+            }
+        }
+    }
+
+    struct Rows {
+        const W* start;  ///< key k's begins at start + k * stride
+        std::ptrdiff_t stride;
+    };
+    /// Valid until the next call.
+    Rows of_head(int h) const {
+        using namespace simd;
+        const W* by_key = bias_.by_key.data() + std::ptrdiff_t(h) * bias_.keys * bias_.padded_queries + first_;
+        if (is_full_ && !has_regions_) return {by_key, bias_.padded_queries};
+        const int N = grid_.window.tokens(), used = round_up(count_, lanes<T>);
+        if (!is_full_) {
+            const W* by_query = bias_.by_query.data() + std::ptrdiff_t(h) * bias_.queries * bias_.keys;
+            rows_to_panel<W>([&](int i) { return by_query + std::ptrdiff_t(tokens_[i]) * bias_.keys; }, count_,
+                             bias_.keys, picked_, width);
+        }
+        for (int k = 0; has_regions_ && k < bias_.keys; ++k) {
+            const W *from = is_full_ ? by_key + std::ptrdiff_t(k) * bias_.padded_queries : picked_ + k * width,
+                    *added = penalty_ + k % N * width;
+            for (int i = 0; i < used; i += lanes<T>) store(picked_ + k * width + i, load(from + i) + load(added + i));
+        }
+        return {picked_, width};
+    }
+
+private:
+    const WindowGrid& grid_;
+    const Packed& bias_;
+    W* picked_;   ///< (keys, width)
+    W* penalty_;  ///< (tokens of a frame, width), of a window with regions
+    int first_ = 0, count_ = 0;
+    const int* tokens_ = nullptr;
+    bool is_full_ = false, has_regions_ = false;
+};
+
 }  // namespace MIA_INSTRUCTIONS
 }  // namespace detail
 
+/// statistics: empty, or (heads, 2, R), of each query what a gradient needs: AttentionPanel::statistics.
 template <class T>
 void window_attention(BasicCpu<T>& cpu, const WindowGrid& grid, const ActiveRows& rows, WindowFrames frames,
-                      int num_heads, In<T, 2> q, In<T, 3> kv, const PackedPositionBias<BasicCpu<T>>& bias,
-                      Out<T, 2> y) {
+                      int num_heads, In<T, 2> q, In<T, 3> kv, const PackedPositionBias<BasicCpu<T>>& bias, Out<T, 2> y,
+                      Out<Wide<T>, 3> statistics = {}) {
     require(bias.ready,
             "window_attention: the bias table is not packed; call prepare(backend, model) after loading or "
             "changing parameters");
@@ -221,7 +305,9 @@ void window_attention(BasicCpu<T>& cpu, const WindowGrid& grid, const ActiveRows
     using W = Wide<T>;
     const W scale = W(1 / std::sqrt(double(D)));
     const std::ptrdiff_t head = simd::round_up(D, per_lane<T>);
-    cpu.reserve_worker_scratch(std::size_t(head + D + 2 * N) * width * sizeof(W) + 4 * cache_line);  // the four below
+    using Bias = detail::PanelBias<T>;
+    const std::size_t bias_size = Bias::scratch_size(grid, bias);
+    cpu.reserve_worker_scratch((std::size_t(head + D + N) * width + bias_size) * sizeof(W) + 4 * cache_line);
     cpu.parallel_for(rows.counts[1], 1, [&](std::ptrdiff_t begin, std::ptrdiff_t end, int worker) {
         Arena& arena = cpu.worker_scratch(worker);
         const ScratchScope scope(arena);
@@ -229,30 +315,21 @@ void window_attention(BasicCpu<T>& cpu, const WindowGrid& grid, const ActiveRows
             return static_cast<W*>(arena.take(std::size_t(count) * sizeof(W)));
         };
         Lane<T>* query = reinterpret_cast<Lane<T>*>(take(head * width / per_lane<T>));
-        W *scores = take(N * width), *out = take(D * width), *picked = take(N * width);
+        W *scores = take(N * width), *out = take(D * width);
+        Bias panel_bias(grid, bias, take(std::ptrdiff_t(bias_size)));
+        alignas(cache_line) W of_panel[2][width];
         std::fill_n(query, head * width / per_lane<T>, Lane<T>());  // lanes without a query compute on finite numbers
-        std::fill(picked, picked + N * width, W(0));
         for (std::ptrdiff_t w = begin; w < end; ++w) {
             const int first = rows.begin[w], queries = rows.begin[w + 1] - first, window = rows.window[w];
-            const bool full = queries == bias.queries, regions = grid.has_regions(window);
             const T* window_kv = kv[w].data;
             for (int i0 = 0; i0 < queries; i0 += width) {
                 const int count = std::min(width, queries - i0);
-                const int* tokens = rows.token.data + first + i0;
+                panel_bias.select(window, queries, i0, rows.token.data + first + i0, count);
                 for (int h = 0; h < num_heads; ++h) {
                     const std::ptrdiff_t at = std::ptrdiff_t(first + i0) * C + h * D;
                     simd::rows_to_panel<T>([&](int i) { return q.data + at + std::ptrdiff_t(i) * C; }, count, D, query,
                                            width);
-                    const W* start = bias.by_key.data() + std::size_t(h) * N * bias.padded_queries + i0;
-                    std::ptrdiff_t stride = bias.padded_queries;
-                    if (!full || regions) {
-                        const W* by_query = bias.by_query.data() + std::size_t(h) * bias.queries * N;
-                        simd::rows_to_panel<W>([&](int i) { return by_query + std::ptrdiff_t(tokens[i]) * N; }, count,
-                                               N, picked, width);
-                        if (regions) detail::add_region_penalty(grid, window, tokens, count, N, picked, width);
-                        start = picked;
-                        stride = width;
-                    }
+                    const auto bias_rows = panel_bias.of_head(h);
                     Panel{.D = D,
                           .N = N,
                           .vectors = count > lanes ? 2 : 1,
@@ -261,11 +338,14 @@ void window_attention(BasicCpu<T>& cpu, const WindowGrid& grid, const ActiveRows
                           .values = window_kv + C + h * D,
                           .kv_stride = 2 * C,
                           .query = query,
-                          .bias = start,
-                          .bias_stride = stride,
+                          .bias = bias_rows.start,
+                          .bias_stride = bias_rows.stride,
                           .scores = scores,
-                          .out = out}
+                          .out = out,
+                          .statistics = statistics.data ? of_panel[0] : nullptr}
                         .run();
+                    for (int s = 0; statistics.data && s < 2; ++s)
+                        std::copy_n(of_panel[s], count, &statistics(h, s, first + i0));
                     if constexpr (per_lane<T> == 1)
                         simd::panel_to_rows<T>(out, width, count, D,
                                                [&](int i) { return y.data + at + std::ptrdiff_t(i) * C; });

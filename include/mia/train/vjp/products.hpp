@@ -71,13 +71,6 @@ void add_parts(BasicCpu<T>& cpu, const T* parts, int pieces, std::ptrdiff_t part
     });
 }
 
-/// to (N) += column sums of the K rows of x.
-template <class T>
-void add_column_sums(const T* x, std::ptrdiff_t K, int N, T* to) {
-    for (std::ptrdiff_t r = 0; r < K; ++r)
-        for (int n = 0; n < N; ++n) to[n] += x[r * N + n];
-}
-
 /// d += g, or d = g if d is fresh, for the elements that f gives: g = f(position, count) in vectors.
 template <class T, class F>
 void add_each_vector(BasicCpu<T>& cpu, std::ptrdiff_t size, Gradient<T> d, F f) {
@@ -100,6 +93,33 @@ MIA_INLINE void store_some(T* p, simd::Vec<T> v, int count) {
         simd::store<T>(p, v);
     else
         simd::store_first<T>(p, v, count);
+}
+
+/// to (N) += column sums of the K rows of x.
+template <class T>
+void add_column_sums(const T* x, std::ptrdiff_t K, int N, T* to) {
+    using namespace simd;
+    constexpr int most = 4;
+    for (int n = 0; n < N; n += most * lanes<T>)
+        with_rows<most>(std::min(most, ceil_div(N - n, lanes<T>)), [&]<int Vectors>() {
+            const int last = std::min(lanes<T>, N - n - (Vectors - 1) * lanes<T>);
+            Vec<T> even[Vectors] = {}, odd[Vectors] = {};  // two, to hide the addition's latency
+            const auto each = [&](auto f) MIA_INLINE_LAMBDA {
+#pragma GCC unroll 4
+                for (int j = 0; j < Vectors; ++j) f(j, n + j * lanes<T>, j + 1 < Vectors ? lanes<T> : last);
+            };
+            std::ptrdiff_t r = 0;
+            for (; r + 2 <= K; r += 2)
+                each([&](int j, int at, int count) MIA_INLINE_LAMBDA {
+                    even[j] += load_some(x + r * N + at, count);
+                    odd[j] += load_some(x + (r + 1) * N + at, count);
+                });
+            each([&](int j, int at, int count) MIA_INLINE_LAMBDA {
+                Vec<T> sum = even[j] + odd[j];
+                if (r < K) sum += load_some(x + r * N + at, count);
+                store_some<T>(to + at, load_some(to + at, count) + sum, count);
+            });
+        });
 }
 
 /// d (+)= g at position `at`, for C numbers.

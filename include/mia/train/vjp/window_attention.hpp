@@ -7,7 +7,7 @@
 #include "mia/train/vjp/products.hpp"
 #include "mia/train/vjp/windows.hpp"
 
-// With P = softmax(s), s = d^-1/2 q k^T + bias, y = P v, computed again from q, k and v:
+// With P = softmax(s), s = d^-1/2 q k^T + bias, y = P v; P computed again from q, k and the softmax's statistics:
 //   d v = P^T d y;  d P = d y v^T;  d s = P (d P - sum over keys of P d P);
 //   d q = d^-1/2 d s k;  d k = d^-1/2 d s^T q;  d table[index(i, j)] += d s[i, j].
 // The sum over keys is y . d y (Dao et al., FlashAttention, 2022).
@@ -32,75 +32,6 @@ void pack_position_bias(Tape<B>& tape, In<typename B::Scalar, 2> table, WindowSi
 
 namespace detail {
 
-/// The position bias of up to `panel_vectors` vectors of a window's queries, head by head; queries in lanes.
-template <class T>
-class PanelBias {
-public:
-    static constexpr int width = simd::panel_vectors * simd::lanes<T>;
-    using Packed = PackedPositionBias<BasicCpu<T>>;
-
-    /// Numbers that scratch() must have.
-    static std::size_t scratch_size(const WindowGrid& grid, const Packed& bias) {
-        return std::size_t(bias.keys + grid.window.tokens()) * width;
-    }
-    PanelBias(const WindowGrid& grid, const Packed& bias, T* scratch)
-        : grid_(grid), bias_(bias), picked_(scratch), penalty_(scratch + std::ptrdiff_t(bias.keys) * width) {
-        std::fill(picked_, penalty_, T(0));  // lanes without a query compute on finite numbers
-    }
-
-    /// The queries [first, first + count) of a window with `queries` active ones, `tokens` those of the panel.
-    void select(int window, int queries, int first, const int* tokens, int count) {
-        first_ = first;
-        tokens_ = tokens;
-        count_ = count;
-        is_full_ = queries == bias_.queries;
-        has_regions_ = grid_.has_regions(window);
-        if (!has_regions_) return;
-        const int N = grid_.window.tokens();
-        for (int i0 = 0; i0 < count; i0 += simd::lanes<T>) {
-            T of_queries[simd::lanes<T>] = {};
-            for (int i = 0; i < std::min(simd::lanes<T>, count - i0); ++i)
-                of_queries[i] = T(grid_.region(window, tokens[i0 + i] % N));
-            for (int k = 0; k < N; ++k) {
-                const auto same = simd::load(of_queries) == simd::broadcast(T(grid_.region(window, k)));
-                simd::store(penalty_ + k * width + i0, same ? simd::Vec<T>{} : simd::broadcast(T(region_penalty)));
-            }
-        }
-    }
-
-    struct Rows {
-        const T* start;  ///< key k's begins at start + k * stride
-        std::ptrdiff_t stride;
-    };
-    /// Valid until the next call.
-    Rows of_head(int h) const {
-        using namespace simd;
-        const T* by_key = bias_.by_key.data() + std::ptrdiff_t(h) * bias_.keys * bias_.padded_queries + first_;
-        if (is_full_ && !has_regions_) return {by_key, bias_.padded_queries};
-        const int N = grid_.window.tokens(), used = round_up(count_, lanes<T>);
-        if (!is_full_) {
-            const T* by_query = bias_.by_query.data() + std::ptrdiff_t(h) * bias_.queries * bias_.keys;
-            rows_to_panel<T>([&](int i) { return by_query + std::ptrdiff_t(tokens_[i]) * bias_.keys; }, count_,
-                             bias_.keys, picked_, width);
-        }
-        for (int k = 0; has_regions_ && k < bias_.keys; ++k) {
-            const T *from = is_full_ ? by_key + std::ptrdiff_t(k) * bias_.padded_queries : picked_ + k * width,
-                    *added = penalty_ + k % N * width;
-            for (int i = 0; i < used; i += lanes<T>) store(picked_ + k * width + i, load(from + i) + load(added + i));
-        }
-        return {picked_, width};
-    }
-
-private:
-    const WindowGrid& grid_;
-    const Packed& bias_;
-    T* picked_;   ///< (keys, width)
-    T* penalty_;  ///< (tokens of a frame, width), of a window with regions
-    int first_ = 0, count_ = 0;
-    const int* tokens_ = nullptr;
-    bool is_full_ = false, has_regions_ = false;
-};
-
 /// The backward pass of one window and head for up to `panel_vectors` vectors of its queries, queries in lanes: a tile
 /// of keys goes all the way while it lies in registers and L1.
 template <class T>
@@ -117,10 +48,12 @@ struct AttentionGradientPanel {
     std::ptrdiff_t row_stride;
     const T* bias;  ///< row of key k begins at k * bias_stride
     std::ptrdiff_t bias_stride;
-    const T* mean;        ///< (width), sum over keys of P d P
-    T *probability, *ds;  ///< (N, width), results
-    T* dq;                ///< (D, width), result, of the scaled query
-    T *dk, *dv;           ///< (N, D), rows as far apart as those of keys and values
+    const T *maximum, *inverse;  ///< (width) each, of the scores in the forward pass: AttentionPanel::statistics
+    const T* mean;               ///< (width), sum over keys of P d P
+    T* probability;              ///< (most_tile_rows, width), scratch
+    T* ds;                       ///< (N, width), result
+    T* dq;                       ///< (D, width), result, of the scaled query
+    T *dk, *dv;                  ///< (N, D), rows as far apart as those of keys and values
     std::ptrdiff_t kv_stride;
     bool adds;  ///< to dk and dv
 
@@ -135,17 +68,11 @@ private:
     template <int Vectors>
     void run_vectors() const {
         using namespace simd;
-        V maximum[Vectors], inverse[Vectors];
-        for (V& m : maximum) m = broadcast(T(-3e38));
-        each_tile(N, max_tile_rows(Vectors), [&](int k, int rows) {
-            with_rows<max_tile_rows(Vectors)>(rows, [&]<int Rows>() { score_tile<Rows, Vectors>(k, maximum); });
-        });
-        for (int j = 0; j < Vectors; ++j) inverse[j] = exponentials(j * lanes, maximum[j]);
         each_tile(N, max_tile_rows(Vectors), [&](int k, int rows) {
             with_rows<max_tile_rows(Vectors)>(rows, [&]<int Rows>() {
-                score_gradient_tile<Rows, Vectors>(k, inverse);
+                score_tile<Rows, Vectors>(k);
                 key_products<Rows>(ds + k * width, query_rows, dk + k * kv_stride);
-                key_products<Rows>(probability + k * width, dy_rows, dv + k * kv_stride);
+                key_products<Rows>(probability, dy_rows, dv + k * kv_stride);
             });
         });
         each_tile(D, max_tile_rows(Vectors), [&](int d, int rows) {
@@ -160,48 +87,44 @@ private:
         });
     }
 
-    template <int Rows, int Vectors>
-    void score_tile(int k, V (&maximum)[Vectors]) const {
-        using namespace simd;
-        V c[Rows][Vectors] = {};
-        accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(keys + k * kv_stride, kv_stride), query, width, D, c);
-#pragma GCC unroll 12
-        for (int i = 0; i < Rows; ++i)
-#pragma GCC unroll 2
-            for (int j = 0; j < Vectors; ++j) {
-                c[i][j] += load(bias + (k + i) * bias_stride + j * lanes);
-                maximum[j] = max(maximum[j], c[i][j]);
-                store(probability + (k + i) * width + j * lanes, c[i][j]);
-            }
-    }
-
-    /// Scores of the vector at `at` become e^(score - maximum); returns 1 / their sum.
-    V exponentials(int at, V maximum) const {
-        using namespace simd;
-        V sums[4] = {};
-        for (int k = 0; k < N; ++k) {
-            T* s = probability + k * width + at;
-            const V e = exp(max(load(s) - maximum, broadcast(T(least_exponent))));
-            store(s, e);
-            sums[k % 4] += e;
-        }
-        return broadcast(T(1)) / ((sums[0] + sums[1]) + (sums[2] + sums[3]));
-    }
-
     /// P and d s of keys k ... k + Rows - 1.
     template <int Rows, int Vectors>
-    void score_gradient_tile(int k, const V (&inverse)[Vectors]) const {
+    void score_tile(int k) const {
         using namespace simd;
+        // Copies: what is stored might alias what they are read from.
+        T *const p = probability, *const to = ds + k * width;
+        const T* from = bias + k * bias_stride;
+        const std::ptrdiff_t from_stride = bias_stride;
+        V largest[Vectors], factor[Vectors], means[Vectors];
+        for (int j = 0; j < Vectors; ++j) {
+            largest[j] = load(maximum + j * lanes);
+            factor[j] = load(inverse + j * lanes);
+            means[j] = load(mean + j * lanes);
+        }
+        {
+            V c[Rows][Vectors] = {};
+            accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(keys + k * kv_stride, kv_stride), query, width, D, c);
+#pragma GCC unroll 12
+            for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 2
+                for (int j = 0; j < Vectors; ++j)
+                    store(p + i * width + j * lanes, c[i][j] + load(from + i * from_stride + j * lanes) - largest[j]);
+        }
+#pragma GCC unroll 1
+        for (int i = 0; i < Rows; ++i)  // unrolled it would be most of the code
+#pragma GCC unroll 2
+            for (int j = 0; j < Vectors; ++j) {
+                T* at = p + i * width + j * lanes;
+                store(at, exp(max(load(at), broadcast(T(least_exponent)))) * factor[j]);
+            }
         V c[Rows][Vectors] = {};
         accumulate<T, Rows, Vectors>(RowsOperand<T, Rows>(values + k * kv_stride, kv_stride), dy, width, D, c);
 #pragma GCC unroll 12
         for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 2
             for (int j = 0; j < Vectors; ++j) {
-                const int at = (k + i) * width + j * lanes;
-                const V p = load(probability + at) * inverse[j];
-                store(probability + at, p);
-                store(ds + at, p * (c[i][j] - load(mean + j * lanes)));
+                const int at = i * width + j * lanes;
+                store(to + at, load(p + at) * (c[i][j] - means[j]));
             }
     }
 
@@ -277,7 +200,7 @@ class AttentionGradientWorker {
 public:
     /// Bytes that the constructor takes.
     static std::size_t scratch_bytes(const WindowGrid& grid, const Packed& bias, int C) {
-        const std::size_t panels = std::size_t(6 * C + 2 * bias.keys) * width + 2 * lanes;
+        const std::size_t panels = std::size_t(6 * C + bias.keys + simd::most_tile_rows) * width + 2 * lanes;
         return (panels + PanelBias<T>::scratch_size(grid, bias)) * sizeof(T) + 9 * cache_line;
     }
     AttentionGradientWorker(Arena& arena, const WindowGrid& grid, const Packed& bias, int C)
@@ -285,13 +208,14 @@ public:
         const std::size_t panel = std::size_t(C) * width, keys = std::size_t(bias.keys) * width;
         for (T** p : {&query_, &of_dy_, &of_y_, &dq_}) *p = take(arena, panel);
         for (T** p : {&query_rows_, &dy_rows_}) *p = take(arena, panel + lanes);
-        for (T** p : {&ds_, &probability_}) *p = take(arena, keys);
+        ds_ = take(arena, keys);
+        probability_ = take(arena, std::size_t(simd::most_tile_rows) * width);
     }
 
     /// A window with queries `tokens`. q, y, dy, d_q: (queries, C), kv, d_kv: (N, 2 C), bias_sums: (heads, N, padded
-    /// queries); d_q and bias_sums may be nowhere.
-    void run(int window, const int* tokens, int queries, const T* q, const T* kv, const T* y, const T* dy,
-             Gradient<T> d_q, Gradient<T> d_kv, T* bias_sums) {
+    /// queries); d_q and bias_sums may be nowhere. statistics: (heads, 2, R), the window's rows from `first` on.
+    void run(int window, const int* tokens, int queries, const T* q, const T* kv, const T* y, In<T, 3> statistics,
+             int first, const T* dy, Gradient<T> d_q, Gradient<T> d_kv, T* bias_sums) {
         const int D = C_ / bias_.heads, N = bias_.keys;
         const T scale = T(1 / std::sqrt(double(D)));
         for (int i0 = 0; i0 < queries; i0 += width) {
@@ -310,6 +234,10 @@ public:
                         sum = simd::fma(simd::load(of_dy_ + c * width + i), simd::load(of_y_ + c * width + i), sum);
                     simd::store(mean_ + i, sum);
                 }
+                std::copy_n(&statistics(h, 0, first + i0), count, maximum_);
+                std::copy_n(&statistics(h, 1, first + i0), count, inverse_);
+                std::fill(maximum_ + count, maximum_ + width, T(3e38));  // P = 0 without a query
+                std::fill(inverse_ + count, inverse_ + width, T(0));
                 const auto bias_rows = panel_bias_.of_head(h);
                 Panel{.D = D,
                       .N = N,
@@ -324,6 +252,8 @@ public:
                       .row_stride = C_,
                       .bias = bias_rows.start,
                       .bias_stride = bias_rows.stride,
+                      .maximum = maximum_,
+                      .inverse = inverse_,
                       .mean = mean_,
                       .probability = probability_,
                       .ds = ds_,
@@ -365,8 +295,8 @@ private:
     PanelBias<T> panel_bias_;
     T *query_, *of_dy_, *of_y_, *dq_;  // (C, width)
     T *query_rows_, *dy_rows_;         // (width, C)
-    T *ds_, *probability_;             // (N, width)
-    alignas(cache_line) T mean_[width] = {};
+    T *ds_, *probability_;             // (N, width), (most_tile_rows, width)
+    alignas(cache_line) T mean_[width] = {}, maximum_[width], inverse_[width];
 };
 
 /// Windows are summed in at most eight pieces, whatever the number of threads.
@@ -380,11 +310,13 @@ struct WindowPieces {
 
 }  // namespace detail
 
-/// d_q (R, C) and d_kv (windows, N, 2 C) (+)=, for the windows in `rows`; d_table +=. y: of the forward pass.
+/// d_q (R, C) and d_kv (windows, N, 2 C) (+)=, for the windows in `rows`; d_table +=. y, statistics: of the forward
+/// pass.
 template <class T>
 void window_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, const ActiveRows& rows, WindowFrames frames,
                                In<T, 2> q, In<T, 3> kv, const PackedPositionBias<BasicCpu<T>>& bias, In<T, 2> y,
-                               In<T, 2> dy, Gradient<T> d_q, Gradient<T> d_kv, Gradient<T> d_table) {
+                               In<T, 3> statistics, In<T, 2> dy, Gradient<T> d_q, Gradient<T> d_kv,
+                               Gradient<T> d_table) {
     using Worker = detail::AttentionGradientWorker<T>;
     const int C = q.extent(1);
     const detail::WindowPieces pieces(rows.counts[1]);
@@ -403,7 +335,7 @@ void window_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, const A
             const std::ptrdiff_t at = std::ptrdiff_t(first) * C;
             worker.run(
                 rows.window[w], rows.token.data + first, rows.begin[w + 1] - first, q.data + at, kv[w].data,
-                y.data + at, dy.data + at, d_q ? Gradient<T>{d_q.data + at, d_q.is_fresh} : d_q,
+                y.data + at, statistics, first, dy.data + at, d_q ? Gradient<T>{d_q.data + at, d_q.is_fresh} : d_q,
                 d_kv ? Gradient<T>{d_kv.data + std::ptrdiff_t(kv_size) * w, d_kv.is_fresh} : Gradient<T>{nowhere, true},
                 d_table ? parts[p].data : nullptr);
         }
@@ -416,18 +348,32 @@ void window_attention(Tape<B>& tape, const WindowGrid& grid, const ActiveRows& r
                       In<typename B::Scalar, 2> q, In<typename B::Scalar, 3> kv,
                       const PackedPositionBias<Tape<B>>& bias, Out<typename B::Scalar, 2> y) {
     using T = typename B::Scalar;
-    window_attention(tape.backend(), grid, rows, frames, num_heads, q, kv, bias.packed, y);
     const PackedPositionBias<Tape<B>>* position = &bias;
     const int R = rows.pixel.extent(0);
     const In<T, 2> q_used = q.slice(0, R), y_used = y.slice(0, R);
     tape.reads(q_used);
     tape.reads(kv);
-    tape.push(Out<T, 2>(y.slice(0, R)), [=, &tape](View<const T, 2> dy) {
-        window_attention_gradient<T>(tape.backend(), grid, rows, frames, q_used, kv, position->packed, y_used, dy,
-                                     tape.whole_gradient(q_used), tape.whole_gradient(kv),
-                                     tape.gradient(position->table));
-    });
-    tape.reads(y_used);
+    const auto push = [&](auto gradient) {
+        tape.push(Out<T, 2>(y.slice(0, R)), [=, &tape](View<const T, 2> dy) {
+            gradient(dy, tape.whole_gradient(q_used), tape.whole_gradient(kv), tape.gradient(position->table));
+        });
+        tape.reads(y_used);
+    };
+    B* backend = &tape.backend();
+    if constexpr (B::memory_is_host) {
+        const auto statistics = tape.scratch(num_heads, 2, R);
+        window_attention(*backend, grid, rows, frames, num_heads, q, kv, bias.packed, y, statistics);
+        push([=](View<const T, 2> dy, auto... gradients) {
+            window_attention_gradient<T>(*backend, grid, rows, frames, q_used, kv, position->packed, y_used, statistics,
+                                         dy, gradients...);
+        });
+    } else {
+        window_attention(*backend, grid, rows, frames, num_heads, q, kv, bias.packed, y);
+        push([=](View<const T, 2> dy, auto... gradients) {
+            window_attention_gradient<T>(*backend, grid, rows, frames, q_used, kv, position->packed, y_used, dy,
+                                         gradients...);
+        });
+    }
 }
 
 /// The linear maps' parameters whose gradient is wanted.
@@ -438,14 +384,15 @@ struct LinearGradient {
 };
 
 /// Window by window, so that all but q, kv and their likes of the image stays in L2: d_cond and d_x, of each frame,
-/// (+)=, the parameters' +=. q, kv, y: of the forward pass.
+/// (+)=, the parameters' +=. q, kv, y, statistics: of the forward pass.
 template <class T>
 void projected_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, const ActiveRows& rows, WindowFrames frames,
                                   In<T, 4> cond, In<T, 4> x, const PackedLinear<BasicCpu<T>>& query_transposed,
                                   const PackedLinear<BasicCpu<T>>& key_value_transposed,
                                   const PackedPositionBias<BasicCpu<T>>& bias, In<T, 2> q, In<T, 3> kv, In<T, 2> y,
-                                  In<T, 2> dy, View<const Gradient<T>, 1> d_frames, const LinearGradient<T>& d_query,
-                                  const LinearGradient<T>& d_key_value, Gradient<T> d_table) {
+                                  In<T, 3> statistics, In<T, 2> dy, View<const Gradient<T>, 1> d_frames,
+                                  const LinearGradient<T>& d_query, const LinearGradient<T>& d_key_value,
+                                  Gradient<T> d_table) {
     using Worker = detail::AttentionGradientWorker<T>;
     const int C = x.extent(3), N = grid.window.tokens(), F = frames.keys, padded = simd::round_up(C, simd::lanes<T>);
     const int queries = frames.queries * N, before = F - x.extent(0);
@@ -503,8 +450,8 @@ void projected_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, cons
             const int* pixels = &rows.pixel[first];
             const std::ptrdiff_t at = std::ptrdiff_t(first) * C;
             detail::gather_window(grid, window, cond, x, tokens);
-            worker.run(window, &rows.token[first], count, q.data + at, kv[w].data, y.data + at, dy.data + at,
-                       {d_q, true}, {d_kv, true}, d_table ? parts[p].data : nullptr);
+            worker.run(window, &rows.token[first], count, q.data + at, kv[w].data, y.data + at, statistics, first,
+                       dy.data + at, {d_q, true}, {d_kv, true}, d_table ? parts[p].data : nullptr);
             map_gradient(d_kv, F * N, 2 * C, tokens, of_key_value, of_bias + C, key_value_transposed, d_tokens);
             for (int f = 0; f < F; ++f)
                 if (d_frames[f]) detail::scatter_window(grid, window, d_tokens + f * N * C, C, d_frames[f]);
@@ -549,6 +496,7 @@ void projected_attention(Tape<B>& tape, const WindowGrid& grid, const ActiveRows
             "them");
     const auto kv = tape.scratch(windows, frames.keys * N, 2 * C);
     const auto q = tape.scratch(R, C);
+    const auto statistics = tape.scratch(num_heads, 2, R);
     const Out<T, 2> y_used = y.slice(0, R);
     {
         B& backend = tape.backend();
@@ -559,7 +507,7 @@ void projected_attention(Tape<B>& tape, const WindowGrid& grid, const ActiveRows
         const auto active = backend.scratch(R, C);
         gather_rows(backend, rows_of(x), rows, active);
         linear(backend, active, query.forward, q);
-        window_attention(backend, grid, rows, frames, num_heads, q, kv, bias.packed, y_used);
+        window_attention(backend, grid, rows, frames, num_heads, q, kv, bias.packed, y_used, statistics);
     }
     tape.reads(cond);
     tape.reads(x);
@@ -577,8 +525,8 @@ void projected_attention(Tape<B>& tape, const WindowGrid& grid, const ActiveRows
             return LinearGradient<T>{tape.gradient(map.weight), tape.gradient(map.bias), map.scale};
         };
         projected_attention_gradient<T>(backend, grid, rows, frames, cond, x, of_query->transposed,
-                                        of_key_value->transposed, position->packed, q, kv, y_used, dy, d_frames,
-                                        gradient_of(*of_query), gradient_of(*of_key_value),
+                                        of_key_value->transposed, position->packed, q, kv, y_used, statistics, dy,
+                                        d_frames, gradient_of(*of_query), gradient_of(*of_key_value),
                                         tape.gradient(position->table));
     });
     tape.reads(y_used);
