@@ -37,17 +37,18 @@ TEST(TwinArena, AnySequenceOfUses) {
         const int first = int(random() % n), count = int(random() % (use % 5 == 0 ? n : 30)),
                   end = std::min(n, first + count);
         const std::size_t bytes = std::size_t(end - first) * sizeof(float);
-        float* g = arena.twin(x);
+        const auto add = [&](float by, bool fresh) {
+            float* g = arena.twin(x);
+            for (int i = first; i < end; ++i) expected[std::size_t(i)] += by, g[i] = fresh ? by : g[i] + by;
+        };
         switch (random() % 3) {
             case 0:
                 arena.touch(x + first, bytes);
-                for (int i = first; i < end; ++i) expected[std::size_t(i)] += 1, g[i] += 1;
+                add(1, false);
                 break;
-            case 1: {
-                const bool fresh = arena.touch_to_overwrite(x + first, bytes);
-                for (int i = first; i < end; ++i) expected[std::size_t(i)] += 2, g[i] = fresh ? 2 : g[i] + 2;
+            case 1:
+                add(2, arena.touch_to_overwrite(x + first, bytes));
                 break;
-            }
             default:
                 arena.forget(x + first, bytes);
                 std::fill(expected.begin() + first, expected.begin() + end, 0.0f);
@@ -55,6 +56,26 @@ TEST(TwinArena, AnySequenceOfUses) {
     }
     arena.touch(x, n * sizeof(float));
     for (int i = 0; i < n; ++i) ASSERT_EQ(arena.twin(x)[i], expected[std::size_t(i)]) << i;
+}
+
+TEST(TwinArena, MemoryOfAForgottenGradientGoesToTheNext) {
+    TwinArena arena;
+    constexpr int n = 50;  // no whole number of lines
+    float* x[20];
+    for (float*& p : x) p = static_cast<float*>(arena.take(n * sizeof(float)));
+    for (int step = 0; step < 3; ++step)
+        for (int i = 0; i + 1 < 20; ++i) {  // as a chain of ops does
+            arena.touch(x[i], n * sizeof(float));
+            EXPECT_TRUE(arena.touch_to_overwrite(x[i + 1], n * sizeof(float)));
+            for (int k = 0; k < n; ++k) EXPECT_EQ(arena.twin(x[i])[k], i == 0 ? 0 : float(i - 1)) << i << ", " << k;
+            std::fill_n(arena.twin(x[i + 1]), n, float(i));
+            arena.forget(x[i], 20 * sizeof(float));
+            EXPECT_EQ(arena.twin(x[i])[20], i == 0 ? 0 : float(i - 1)) << "a part is still there";
+            arena.forget(x[i] + 20, (n - 20) * sizeof(float));
+            EXPECT_FALSE(arena.is_touched(x[i], n * sizeof(float)));
+            if (i + 2 == 20) arena.forget(x[i + 1], n * sizeof(float));
+        }
+    EXPECT_EQ(arena.gradient_bytes(), 2u * 256) << "two at once, in whole lines";
 }
 
 TEST(TwinArena, ReleaseForgetsAndJoins) {

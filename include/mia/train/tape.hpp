@@ -144,7 +144,7 @@ public:
 
     /// Of the step so far.
     MaskShare mask_share() const { return share_; }
-    /// Bytes of activations; their gradients take as many, State and masks come on top.
+    /// Bytes of activations; State, masks and the gradients that live at once come on top.
     std::size_t activation_bytes() const { return values_.bytes(); }
 
     // For ops.
