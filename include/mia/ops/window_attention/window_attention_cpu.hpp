@@ -33,12 +33,17 @@ void pack_position_bias(BasicCpu<T>&, In<T, 2> table, WindowSize window, WindowF
     packed.by_key.reserve(std::size_t(heads) * N * packed.padded_queries);
     std::fill(packed.by_key.data(), packed.by_key.data() + std::size_t(heads) * N * packed.padded_queries, Wide<T>(0));
     for (int h = 0; h < heads; ++h)
-        for (int q = 0; q < Q; ++q)
-            for (int k = 0; k < N; ++k) {
-                const Wide<T> bias = table(relative_position_index(window, frames, q, k), h);
-                packed.by_query.data()[(std::size_t(h) * Q + q) * N + k] = bias;
-                packed.by_key.data()[(std::size_t(h) * N + k) * packed.padded_queries + q] = bias;
+        for (int q = 0; q < Q; ++q) {
+            // From key to key of a row of the window the index falls by 1: no divisions inside.
+            for (int k = 0; k < N; k += window.width) {
+                const int index = relative_position_index(window, frames, q, k);
+                for (int i = 0; i < window.width; ++i) {
+                    const Wide<T> bias = table(index - i, h);
+                    packed.by_query.data()[(std::size_t(h) * Q + q) * N + k + i] = bias;
+                    packed.by_key.data()[(std::size_t(h) * N + k + i) * packed.padded_queries + q] = bias;
+                }
             }
+        }
     packed.ready = true;
 }
 

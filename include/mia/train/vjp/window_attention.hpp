@@ -213,9 +213,15 @@ public:
     }
 
     /// A window with queries `tokens`. q, y, dy, d_q: (queries, C), kv, d_kv: (N, 2 C), bias_sums: (heads, N, padded
-    /// queries); d_q and bias_sums may be nowhere. statistics: (heads, 2, R), the window's rows from `first` on.
+    /// queries), written if they are fresh; d_q and bias_sums may be nowhere. statistics: (heads, 2, R), the window's
+    /// rows from `first` on.
     void run(int window, const int* tokens, int queries, const T* q, const T* kv, const T* y, In<T, 3> statistics,
-             int first, const T* dy, Gradient<T> d_q, Gradient<T> d_kv, T* bias_sums) {
+             int first, const T* dy, Gradient<T> d_q, Gradient<T> d_kv, Gradient<T> bias_sums) {
+        const bool is_full = queries == bias_.queries;
+        if (bias_sums && bias_sums.is_fresh && (!is_full || queries % width != 0)) {
+            std::fill_n(bias_sums.data, std::ptrdiff_t(bias_.heads) * bias_.keys * bias_.padded_queries, T(0));
+            bias_sums.is_fresh = false;
+        }
         const int D = C_ / bias_.heads, N = bias_.keys;
         const T scale = T(1 / std::sqrt(double(D)));
         for (int i0 = 0; i0 < queries; i0 += width) {
@@ -264,7 +270,8 @@ public:
                       .adds = i0 > 0 || !d_kv.is_fresh}
                     .run();
                 if (bias_sums)
-                    add_to_bias(bias_sums + std::ptrdiff_t(h) * N * bias_.padded_queries, queries, i0, tokens, count);
+                    add_to_bias({bias_sums.data + std::ptrdiff_t(h) * N * bias_.padded_queries, bias_sums.is_fresh},
+                                is_full, i0, tokens, count);
             }
             if (!d_q) continue;
             T* rows_of_dq = d_q.is_fresh ? d_q.data + at : query_rows_;
@@ -281,13 +288,16 @@ private:
         std::fill(memory, memory + count, T(0));  // lanes without a query compute on finite numbers
         return memory;
     }
-    void add_to_bias(T* sums, int queries, int first, const int* tokens, int count) const {
-        for (int k = 0; k < bias_.keys; ++k, sums += bias_.padded_queries)
-            if (queries == bias_.queries)
-                for (int i = 0; i < count; i += lanes)
-                    simd::store(sums + first + i, simd::load(sums + first + i) + simd::load(ds_ + k * width + i));
+    void add_to_bias(Gradient<T> sums, bool is_full, int first, const int* tokens, int count) const {
+        for (int k = 0; k < bias_.keys; ++k, sums.data += bias_.padded_queries)
+            if (is_full)
+                for (int i = 0; i < count; i += lanes) {
+                    T* to = sums.data + first + i;
+                    const auto v = simd::load(ds_ + k * width + i);
+                    simd::store(to, sums.is_fresh ? v : simd::load(to) + v);
+                }
             else
-                for (int i = 0; i < count; ++i) sums[tokens[first + i]] += ds_[k * width + i];
+                for (int i = 0; i < count; ++i) sums.data[tokens[first + i]] += ds_[k * width + i];
     }
 
     int C_;
@@ -323,13 +333,15 @@ void window_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, const A
     const std::size_t kv_size = std::size_t(kv[0].size());
     const auto scope = cpu.scope();
     const auto parts = cpu.scratch(pieces.count, bias.heads, bias.keys, bias.padded_queries);
+    const auto of_table = [&](std::ptrdiff_t p, int w) {
+        return d_table ? Gradient<T>{parts[p].data, w == pieces.begin(p)} : Gradient<T>{};
+    };
     cpu.reserve_worker_scratch(Worker::scratch_bytes(grid, bias, C) + kv_size * sizeof(T) + cache_line);
     cpu.parallel_for(pieces.count, 1, [&](std::ptrdiff_t p, std::ptrdiff_t, int worker_number) {
         Arena& arena = cpu.worker_scratch(worker_number);
         const ScratchScope worker_scope(arena);
         Worker worker(arena, grid, bias, C);
         T* nowhere = static_cast<T*>(arena.take(kv_size * sizeof(T)));
-        std::fill_n(parts[p].data, parts[p].size(), T(0));
         for (int w = pieces.begin(p); w < pieces.end(p); ++w) {
             const int first = rows.begin[w];
             const std::ptrdiff_t at = std::ptrdiff_t(first) * C;
@@ -337,7 +349,7 @@ void window_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, const A
                 rows.window[w], rows.token.data + first, rows.begin[w + 1] - first, q.data + at, kv[w].data,
                 y.data + at, statistics, first, dy.data + at, d_q ? Gradient<T>{d_q.data + at, d_q.is_fresh} : d_q,
                 d_kv ? Gradient<T>{d_kv.data + std::ptrdiff_t(kv_size) * w, d_kv.is_fresh} : Gradient<T>{nowhere, true},
-                d_table ? parts[p].data : nullptr);
+                of_table(p, w));
         }
     });
     if (d_table) detail::fold_position_bias<T>(cpu, parts, bias.queries, grid.window, frames, d_table.data);
@@ -399,6 +411,9 @@ void projected_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, cons
     const detail::WindowPieces pieces(rows.counts[1]);
     const auto scope = cpu.scope();
     const auto parts = cpu.scratch(pieces.count, bias.heads, bias.keys, bias.padded_queries);
+    const auto of_table = [&](std::ptrdiff_t p, int w) {
+        return d_table ? Gradient<T>{parts[p].data, w == pieces.begin(p)} : Gradient<T>{};
+    };
     const auto weights = cpu.scratch(pieces.count, 3 * C, padded);
     const auto biases = cpu.scratch(pieces.count, 3 * C);
     const std::size_t tokens_size = std::size_t(F * N * C), kv_size = 2 * tokens_size;
@@ -417,7 +432,6 @@ void projected_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, cons
         T *of_query = weights[p].data, *of_key_value = of_query + C * padded, *of_bias = biases[p].data;
         std::fill_n(of_query, weights[p].size(), T(0));
         std::fill_n(of_bias, biases[p].size(), T(0));
-        std::fill_n(parts[p].data, parts[p].size(), T(0));
         const auto map_gradient = [&](const T* dy_rows, int M, int O, const T* x_rows, T* d_weight, T* d_bias,
                                       const PackedLinear<BasicCpu<T>>& transposed, T* d_rows) {
             detail::OuterProducts<T>{.a = dy_rows,
@@ -449,9 +463,14 @@ void projected_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, cons
             const int window = rows.window[w], first = rows.begin[w], count = rows.begin[w + 1] - first;
             const int* pixels = &rows.pixel[first];
             const std::ptrdiff_t at = std::ptrdiff_t(first) * C;
+            if (w + 1 < pieces.end(p)) {
+                const std::ptrdiff_t rows_next = std::ptrdiff_t(rows.begin[w + 2] - rows.begin[w + 1]) * C;
+                detail::fetch(kv[w + 1].data, std::ptrdiff_t(kv_size));
+                for (const T* map : {q.data, y.data}) detail::fetch(map + at + std::ptrdiff_t(count) * C, rows_next);
+            }
             detail::gather_window(grid, window, cond, x, tokens);
             worker.run(window, &rows.token[first], count, q.data + at, kv[w].data, y.data + at, statistics, first,
-                       dy.data + at, {d_q, true}, {d_kv, true}, d_table ? parts[p].data : nullptr);
+                       dy.data + at, {d_q, true}, {d_kv, true}, of_table(p, w));
             map_gradient(d_kv, F * N, 2 * C, tokens, of_key_value, of_bias + C, key_value_transposed, d_tokens);
             for (int f = 0; f < F; ++f)
                 if (d_frames[f]) detail::scatter_window(grid, window, d_tokens + f * N * C, C, d_frames[f]);
