@@ -375,15 +375,15 @@ void window_attention(Tape<B>& tape, const WindowGrid& grid, const ActiveRows& r
     if constexpr (B::memory_is_host) {
         const auto statistics = tape.scratch(num_heads, 2, R);
         window_attention(*backend, grid, rows, frames, num_heads, q, kv, bias.packed, y, statistics);
-        push([=](View<const T, 2> dy, auto... gradients) {
+        push([=](View<const T, 2> dy, Gradient<T> d_q, Gradient<T> d_kv, Gradient<T> d_table) {
             window_attention_gradient<T>(*backend, grid, rows, frames, q_used, kv, position->packed, y_used, statistics,
-                                         dy, gradients...);
+                                         dy, d_q, d_kv, d_table);
         });
     } else {
         window_attention(*backend, grid, rows, frames, num_heads, q, kv, bias.packed, y);
-        push([=](View<const T, 2> dy, auto... gradients) {
-            window_attention_gradient<T>(*backend, grid, rows, frames, q_used, kv, position->packed, y_used, dy,
-                                         gradients...);
+        push([=](View<const T, 2> dy, Gradient<T> d_q, Gradient<T> d_kv, Gradient<T> d_table) {
+            window_attention_gradient<T>(*backend, grid, rows, frames, q_used, kv, position->packed, y_used, dy, d_q,
+                                         d_kv, d_table);
         });
     }
 }
