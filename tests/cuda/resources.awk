@@ -6,6 +6,7 @@
 # Occupancy: resident warps as a share of the 64 that a multiprocessor of compute capability 8.0 or 9.0 holds (CUDA C++
 # Programming Guide, technical specifications): 32 blocks, 65,536 registers, given to a warp in pieces of 256 and to
 # four warps at a time, 164 or 228 KiB of shared memory of which each block takes 1 KiB more than it asks for.
+# The first file of launches that has a kernel decides: the ops' tests come before those of models, whose sizes change.
 # awk -f resources.awk VERSION LAUNCHES... PTXAS...
 
 function kernel_name(words) {  # without namespaces, result and parameters
@@ -29,6 +30,8 @@ function occupancy(chip, kernel,    warps, blocks) {
     name = $0
     sub(/^[0-9]+ [0-9]+ /, "", name)
     name = kernel_name(name)
+    if (!(name in source)) source[name] = FILENAME
+    if (source[name] != FILENAME) next
     if ($1 > threads[name]) threads[name] = $1
     if ($2 > shared[name]) shared[name] = $2
 }

@@ -5,7 +5,11 @@ set -euo pipefail
 here=$(dirname "$0") nvcc=$1 output=$2
 shift 2
 "$nvcc" --version > "$output.version"
-cat "$@" | c++filt | awk -f "$here/resources.awk" "$output.version" - > "$output"
+launches=() ptxas=()
+for file in "$@"; do
+    if [[ $file == *.ptxas ]]; then ptxas+=("$file"); else launches+=("$file"); fi
+done
+cat "${ptxas[@]}" | c++filt | awk -f "$here/resources.awk" "$output.version" "${launches[@]}" - > "$output"
 release() { grep -o 'nvcc [0-9.]*' "$1"; }
 if [ "$(release "$output")" != "$(release "$here/resources.md")" ]; then
     echo "not compared: the table is of $(release "$here/resources.md"), this is $(release "$output")"
