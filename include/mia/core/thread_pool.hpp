@@ -47,7 +47,11 @@ public:
         grain = std::max<std::ptrdiff_t>(grain, 1);
         if (workers_.empty() || count <= grain) {
             const simd::FlushDenormals flush;
-            for (std::ptrdiff_t begin = 0; begin < count; begin += grain) f(begin, std::min(begin + grain, count), 0);
+            for (std::ptrdiff_t begin = 0; begin < count;) {
+                const std::ptrdiff_t end = begin + std::min(grain, count - begin);
+                f(begin, end, 0);
+                begin = end;
+            }
             return;
         }
         using Function = std::remove_reference_t<F>;
