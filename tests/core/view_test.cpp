@@ -44,6 +44,9 @@ TEST(View, SliceReshapeRows) {
     const View<int, 3> empty{nullptr, {0, 2, 3}};
     EXPECT_EQ(empty.size(), 0);
     EXPECT_EQ(empty.slice(0, 0).data, nullptr);
+    const View<int, 3> shape{nullptr, {4, 2, 3}};  // as the backend that counts has them
+    EXPECT_EQ(shape[3].data, nullptr);
+    EXPECT_EQ(shape.slice(1, 2).data, nullptr);
 }
 
 TEST(View, SizesBeyond32Bits) {

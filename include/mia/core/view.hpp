@@ -40,14 +40,14 @@ struct View {
         return data[offset];
     }
 
-    /// Entry `i` of the first axis: a view of one axis less, or an element.
+    /// Entry `i` of the first axis: a view of one axis less, or an element. Parts of a view without data have none.
     MIA_HOST_DEVICE constexpr decltype(auto) operator[](std::ptrdiff_t i) const {
         if constexpr (Rank == 1) {
             return (data[i]);
         } else {
             View<T, Rank - 1> inner;
             for (int axis = 1; axis < Rank; ++axis) inner.extents[axis - 1] = extents[axis];
-            inner.data = data + i * inner.size();
+            if (data) inner.data = data + i * inner.size();
             return inner;
         }
     }
@@ -56,7 +56,7 @@ struct View {
     MIA_HOST_DEVICE constexpr View slice(int first, int count) const {
         View part = *this;
         part.extents[0] = count;
-        part.data = data + (extents[0] == 0 ? 0 : size() / extents[0] * first);
+        if (data && extents[0] > 0) part.data = data + size() / extents[0] * first;
         return part;
     }
 
