@@ -81,7 +81,7 @@ code=0
 
 # Ctrl-C in the middle: 130, what is finished stays, and the hint works. Killed again and again at any moment, it ends
 # with the bytes of a run that nobody disturbed.
-ffmpeg -v error -f lavfi -i testsrc2=size=40x24:rate=25 -t 8 -c:v ffv1 "$folder/long.mkv" </dev/null
+ffmpeg -v error -f lavfi -i testsrc2=size=40x24:rate=25 -t 20 -c:v ffv1 "$folder/long.mkv" </dev/null
 expect 0 "" "$folder/long.mkv" "$folder/whole.mp4"
 code=0
 timeout --preserve-status --signal INT 1.2 "$program" "$folder/long.mkv" "$folder/stopped.mp4" >"$words" 2>&1 || code=$?
