@@ -3,9 +3,8 @@
 # when they are there.
 set -euo pipefail
 packages=(g++ cmake ninja-build pkg-config git libeigen3-dev libgtest-dev libgmock-dev libbenchmark-dev libcli11-dev
-          nlohmann-json3-dev libavformat-dev libavcodec-dev libavfilter-dev libavutil-dev libzimg-dev ffmpeg
-          libboost-context-dev)
-[ "${1:-}" != --long ] || packages+=(clang clang-format libclang-rt-14-dev)
+          nlohmann-json3-dev libavformat-dev libavcodec-dev libavfilter-dev libavutil-dev libzimg-dev ffmpeg)
+[ "${1:-}" != --long ] || packages+=(libboost-context-dev clang clang-format libclang-rt-14-dev)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

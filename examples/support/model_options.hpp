@@ -30,11 +30,11 @@ inline CLI::Option* add_precision(CLI::App& app, mia::ModelOptions& options) {
 }
 
 /// "cpu" or "cuda".
-inline CLI::Option* add_device(CLI::App& app, ModelRequest& request) {
+inline CLI::Option* add_device(CLI::App& app, Device& device) {
     static const std::map<std::string, Device> words{{"cpu", Device::cpu}, {"cuda", Device::cuda}};
     return app
         .add_option_function<std::string>(
-            "--device", [&request](const std::string& word) { request.device = words.at(word); },
+            "--device", [&device](const std::string& word) { device = words.at(word); },
             "cpu, or cuda: a GPU, if built with -DMIA_CUDA=ON")
         ->check(CLI::IsMember(words));
 }
@@ -55,7 +55,7 @@ inline void add_model_options(CLI::App& app, ModelRequest& request, bool* chosen
            "on, off, or a number: skip what changes less (try 0.05)")
         ->group(group);
     add_precision(app, request.options)->group(group);
-    add_device(app, request)->group(group);
+    add_device(app, request.device)->group(group);
     app.add_option("--threads", request.options.threads, "default: one for each processor")
         ->check(CLI::Range(1, 1024))
         ->group(group);

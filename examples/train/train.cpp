@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -16,10 +17,11 @@
 #include "mia/models/mia_vsr.hpp"
 #include "mia/train/data/data_set.hpp"
 #include "mia/train/data/load_clips.hpp"
-#include "mia/train/trainer.hpp"
 #include "support/clock_text.hpp"
 #include "support/interrupt.hpp"
+#include "support/model_options.hpp"
 #include "support/program.hpp"
+#include "train/any_trainer.hpp"
 #include "train/config.hpp"
 #include "train/progress.hpp"
 
@@ -46,10 +48,11 @@ std::string sources_text(const mia::DataSet& set, const std::vector<mia::Trainin
 
 class Run {
 public:
-    Run(const TrainConfig& config, bool resume)
+    Run(const TrainConfig& config, Device device, bool resume)
         : config_(config),
           set_(mia::read_data_set(config.data)),
-          trainer_(load(), config.trainer),
+          trainer_(device == Device::cuda ? cuda_trainer(load(), config.trainer)
+                                          : std::make_unique<TrainerOf<mia::MiaVsrLite<>>>(load(), config.trainer)),
           curve_(config.table(), config.drawing(), begin(resume)) {
         const auto model = mia::model_metadata<mia::MiaVsrLite<>>();
         for (const auto& [name, value] : config.metadata)
@@ -62,25 +65,25 @@ public:
 
     /// False when it was asked to stop; it can go on then.
     bool run(std::stop_token stop) {
-        std::printf("MiaVsrLite, iteration %lld of %lld\n", static_cast<long long>(trainer_.iterations_done()),
+        std::printf("MiaVsrLite, iteration %lld of %lld\n", static_cast<long long>(trainer_->iterations_done()),
                     static_cast<long long>(config_.trainer.iterations));
-        const auto first = trainer_.iterations_done();
+        const auto first = trainer_->iterations_done();
         began_ = Clock::now();
-        while (!trainer_.is_done() && !stop.stop_requested()) {
-            const mia::TrainingStep step = trainer_.step();
+        while (!trainer_->is_done() && !stop.stop_requested()) {
+            const mia::TrainingStep step = trainer_->step();
             add(step);
-            const bool last = trainer_.is_done();
+            const bool last = trainer_->is_done();
             const auto is_due = [&](std::int64_t every) { return step.iteration % every == 0 || last; };
             std::optional<double> psnr_y;
             if (truth_.frames > 0 && is_due(config_.validate_every)) psnr_y_ = psnr_y = validate(step.iteration);
             if (psnr_y || is_due(config_.report_every)) report(psnr_y, first);
-            if (is_due(config_.save_every)) trainer_.save(config_.state());
+            if (is_due(config_.save_every)) trainer_->save(config_.state());
         }
-        if (!trainer_.is_done()) {
-            trainer_.save(config_.state());
+        if (!trainer_->is_done()) {
+            trainer_->save(config_.state());
             return false;
         }
-        trainer_.save_weights(config_.output, metadata());
+        trainer_->save_weights(config_.output, metadata());
         std::printf("%s is ready\n", config_.output.c_str());
         return true;
     }
@@ -93,15 +96,15 @@ private:
     }
     /// The number of iterations that are done.
     std::int64_t begin(bool resume) {
-        if (resume) trainer_.resume(config_.state());
+        if (resume) trainer_->resume(config_.state());
         if (!config_.start.empty() && !(resume && !exists(config_.start))) {
             const mia::StateDict weights = mia::read_state_dict(config_.start);
             const auto earlier = weights.metadata().find("iterations");
             start_ = config_.start.filename().string() +
                      (earlier == weights.metadata().end() ? "" : ", after " + earlier->second + " iterations");
-            if (!resume) trainer_.start_from(weights);
+            if (!resume) trainer_->start_from(weights);
         }
-        return trainer_.iterations_done();
+        return trainer_->iterations_done();
     }
 
     static constexpr const char* own_metadata[] = {"iterations", "start", "training_data", "validation"};
@@ -109,10 +112,10 @@ private:
     std::map<std::string, std::string> metadata() {
         auto words = config_.metadata;
         if (!start_.empty()) words["start"] = start_;
-        words["iterations"] = std::to_string(trainer_.iterations_done());
-        words["training_data"] = sources_text(set_, trainer_.clips());
+        words["iterations"] = std::to_string(trainer_->iterations_done());
+        words["training_data"] = sources_text(set_, trainer_->clips());
         if (truth_.frames > 0) {
-            if (!psnr_y_) psnr_y_ = validate(trainer_.iterations_done());
+            if (!psnr_y_) psnr_y_ = validate(trainer_->iterations_done());
             char number[32];
             std::snprintf(number, sizeof number, "%.3f", *psnr_y_);
             words["validation"] = text(config_.validation.filename().string(), ", the first ", truth_.frames,
@@ -122,7 +125,7 @@ private:
     }
 
     double validate(std::int64_t iteration) {
-        const mia::Validation validation = trainer_.validate(truth_);
+        const mia::Validation validation = trainer_->validate(truth_);
         char name[32];
         std::snprintf(name, sizeof name, "%07lld.png", static_cast<long long>(iteration));
         write_sample(validation, config_.samples() / name);
@@ -155,7 +158,7 @@ private:
 
     const TrainConfig& config_;
     mia::DataSet set_;
-    mia::Trainer<mia::MiaVsrLite<>> trainer_;
+    std::unique_ptr<AnyTrainer> trainer_;
     std::string start_;  ///< the weights that the run began with, in words; before curve_: begin() writes it
     Curve curve_;
     mia::Clip truth_;
@@ -182,16 +185,18 @@ int main(int argc, char** argv) {
     CLI::App app("Trains the small model on videos and photographs.", "train");
     std::string path;
     bool resume = false, stopped = false;
+    Device device = Device::cpu;
     int threads = std::max(1, int(std::thread::hardware_concurrency()));
     app.add_option("CONFIG", path, "JSON; see docs/programs.md and examples/train/mia_lite_1.json")->required();
     app.add_flag("--resume", resume, "go on with a run that was interrupted");
+    add_device(app, device);
     app.add_option("--threads", threads, "default: one for each processor")->check(CLI::Range(1, 1024));
     const Interrupt interrupt(interrupted, "train", std::chrono::minutes(30));  // a step of a large batch takes long
     const int code = run_program(app, argc, argv, [&] {
         TrainConfig config = read_config(path);
         config.trainer.threads = threads;
         check_files(config, path, resume);
-        stopped = !Run(config, resume).run(interrupt.token());
+        stopped = !Run(config, device, resume).run(interrupt.token());
         if (stopped) std::fprintf(stderr, "train: interrupted. Go on with: train %s --resume\n", path.c_str());
     });
     return stopped ? interrupted : code;

@@ -131,7 +131,7 @@ private:
             ->option_text("WHEN")
             ->group(group);
         add_precision(app_, options_.model.options)->option_text("NAME")->group(group);
-        add_device(app_, options_.model)->option_text("NAME")->group(group);
+        add_device(app_, options_.model.device)->option_text("NAME")->group(group);
         app_.add_option("--threads", options_.model.options.threads, "default: one for each processor")
             ->check(CLI::Range(1, 1024))
             ->option_text("N")
