@@ -283,6 +283,23 @@ TEST(ModelOnCuda, IntraFrameAttentionOfGivenFlowsFusedByConvolutionByOne) {
     for (std::ptrdiff_t i = 0; i < flow.size(); ++i) flow.data()[i] = 2 * std::sin(float(i));
     variant_agrees<intra, IntraKind>(test::random_clip(2, 7, 9), flow);
 }
+struct StillKind : LiteParts {
+    template <class B>
+    using Flow = ZeroFlow<B>;
+    template <class B>
+    using Alignment = NoAlignment<B>;
+};
+TEST(ModelOnCuda, FramesThatStandStillByFive) {
+    constexpr MiaVsrConfig still{.embed_dim = 16,
+                                 .num_heads = 2,
+                                 .window = {3, 4, 4},
+                                 .depths = {{1}},
+                                 .directions = directions(Direction::forward),
+                                 .mask = {.kind = MaskKind::none},
+                                 .mid_channels = 8,
+                                 .scale = 5};
+    variant_agrees<still, StillKind>(test::random_clip(3, 5, 7));
+}
 
 /// In bf16 the error is at most twice that of the same numbers on Cpu, where each op rounds what it hands on.
 TEST(ModelOnCuda, InBf16) {

@@ -99,6 +99,16 @@ TEST(RunningModel, TellsItsObserver) {
     EXPECT_EQ(watcher.tokens, 0);  // no mask
 }
 
+const std::string no_result_left = "mia_vsr_lite: no result is left; begin() a clip";
+std::string error_of_next(AnyModel& model, Tensor<float, 3>& out) {
+    try {
+        model.next(out);
+    } catch (const Error& error) {
+        return error.what();
+    }
+    return {};
+}
+
 TEST(RunningModel, GivesResultsOneByOne) {
     const auto model = lite({.threads = 2});
     constexpr int T = 6, H = 24, W = 40;
@@ -117,21 +127,34 @@ TEST(RunningModel, GivesResultsOneByOne) {
         model->next(out);
         EXPECT_TRUE(equals(n)) << n;
     }
-    const auto message = [&] {
-        try {
-            model->next(out);
-        } catch (const Error& e) {
-            return std::string(e.what());
-        }
-        return std::string();
-    };
-    EXPECT_NE(message().find("no result is left"), std::string::npos) << message();
+    EXPECT_EQ(error_of_next(*model, out), no_result_left);
     model->begin(clip, 2, 3, nullptr);
-    Tensor<float, 3> small(4 * H, 4 * W - 1, 3);
-    EXPECT_THROW(model->next(small), Error);
     (void)model->peak_flops();  // uses scratch of its own
     model->next(out);
     EXPECT_TRUE(equals(0));
+}
+
+TEST(RunningModel, AnErrorEndsARun) {
+    const auto model = lite({});
+    constexpr int T = 3, H = 8, W = 9;
+    const auto clip = moving_clip(T, H, W);
+    Tensor<float, 3> out(4 * H, 4 * W, 3), small(4 * H, 4 * W - 1, 3);
+    struct Impatient : ModelObserver {
+        double limit = 0;
+        void progress(double share) override { require(share < limit, "enough"); }
+    } impatient;
+    EXPECT_THROW(model->begin(clip, 0, T, &impatient), Error);
+    EXPECT_EQ(error_of_next(*model, out), no_result_left);
+    impatient.limit = 0.9;  // in the last branch
+    model->begin(clip, 0, T, &impatient);
+    const auto take_all = [&] {
+        for (int n = 0; n < T; ++n) model->next(out);
+    };
+    EXPECT_THROW(take_all(), Error);
+    EXPECT_EQ(error_of_next(*model, out), no_result_left);
+    model->begin(clip, 0, T, nullptr);
+    EXPECT_THROW(model->next(small), Error);
+    EXPECT_EQ(error_of_next(*model, out), no_result_left);
 }
 
 TEST(RunningModel, SharesOutTimeAndWorkAmongItsModules) {

@@ -207,6 +207,13 @@ TEST_F(TrainerTest, TheLossFallsAndTheAverageFollows) {
     EXPECT_THAT([&] { trainer.step(); }, ThrowsMessage<Error>(HasSubstr("all 60 iterations are done")));
 }
 
+TEST_F(TrainerTest, TheAverageBeginsWithTheParameters) {
+    for (const double mask_start : {0., 0.1}) {
+        const Result r = run(with([&](TrainerConfig& c) { c.mask_start = mask_start; }), 0);
+        EXPECT_EQ(r.average, r.parameters) << mask_start;
+    }
+}
+
 TEST_F(TrainerTest, TheLearningRateFollowsTheSchedule) {
     ToyTrainer trainer(clips(), config());
     const CosineSchedule schedule{1e-3, 1e-7, 8, 2};

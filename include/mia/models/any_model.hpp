@@ -74,8 +74,8 @@ public:
     void forward(View<const float, 4> clip, View<float, 4> out) { forward(clip, 0, out, nullptr); }
 
     /// The same with the results one by one, as they are made: begin(), then next() `results` times, each into
-    /// (scale*H, scale*W, 3). `clip` and the observer must live until the last of them; any other run of the model
-    /// ends this one.
+    /// (scale*H, scale*W, 3). `clip` and the observer must live until the last of them; an error or any other run of
+    /// the model ends this one.
     virtual void begin(View<const float, 4> clip, int first, int results, ModelObserver* observer) = 0;
     virtual void next(View<float, 3> out) = 0;
 

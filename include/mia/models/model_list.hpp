@@ -75,17 +75,18 @@ public:
         const Need& n = need({Run::clip, clip.extent(0), clip.extent(1), clip.extent(2), first, results});
         Observed observed = start(n, observer);
         run_scope_.emplace(backend_);
-        model_->begin(backend_, uploaded(backend_, clip), first, results, clip_run_, state_, observed);
+        or_end_run(
+            [&] { model_->begin(backend_, uploaded(backend_, clip), first, results, clip_run_, state_, observed); });
     }
     void next(View<float, 3> out) override {
         require(run_scope_.has_value(), name_, ": no result is left; begin() a clip");
-        {
+        or_end_run([&] {
             Observed observed = watch();
             const auto scope = backend_.scope();
             const auto result = room_for(backend_, out);
             model_->next(backend_, clip_run_, result, state_, observed);
             fetch(backend_, result, out);
-        }
+        });
         if (clip_run_.frame == clip_run_.end) run_scope_.reset();
     }
     std::size_t memory_bytes(int frames, int height, int width) const override {
@@ -283,6 +284,16 @@ private:
         observer_ = observer;
         macs_ = n.macs;
         return watch();
+    }
+    /// part(); when it throws, as an observer may, no result is left to take.
+    template <class Part>
+    void or_end_run(Part part) {
+        try {
+            part();
+        } catch (...) {
+            run_scope_.reset();
+            throw;
+        }
     }
     Observed watch() { return {observer_, backend_, clock_ ? &*clock_ : nullptr, macs_}; }
     std::size_t bytes(const Need& n) const {

@@ -122,11 +122,13 @@ public:
     /// How many samples are played at once.
     int lanes() const { return int(lanes_.size()); }
     const Trained& model() const { return *model_; }
-    /// f(model) for the model that is trained and the one that runs the average, with parameters in host memory.
+    /// f(model) for the model that is trained and the one that runs the average, with parameters in host memory; to
+    /// set them up, before the first iteration: the average begins with what f leaves.
     template <class F>
     void for_each_model(F f) {
         model_.on_host(backend_, f);
         averaged_.on_host(backend_, f);
+        begin_average();
     }
 
     /// One iteration. play(tape, lane, number, weight): forward pass and loss, which it returns, of sample `number`,
@@ -154,7 +156,7 @@ public:
         require(iteration_ == 0, "Trainer: ", iteration_,
                 " iterations are done; weights to start from come before the first. Begin a new run.");
         load_parameters(backend_, model_, weights, {.prefix = "", .mask = MaskTensors::optional});
-        average_ = MovingAverage<float, B>(backend_, model_.flat(), config_.average_decay);
+        begin_average();
     }
 
     /// Writes all that the run needs to go on (training_state.hpp), whole or not at all. facts: what decides its
@@ -206,6 +208,8 @@ private:
         model_.on_host(backend_, [&](Trained& model) { initialize(model, config_.seed ^ 0x9E3779B97F4A7C15); });
         return model_.flat();
     }
+
+    void begin_average() { average_ = MovingAverage<float, B>(backend_, model_.flat(), config_.average_decay); }
 
     std::vector<WeightMatrix> matrices() const {
         if (config_.optimizer == Optimizer::adam) return {};
