@@ -99,7 +99,7 @@ TEST(RunningModel, TellsItsObserver) {
     EXPECT_EQ(watcher.tokens, 0);  // no mask
 }
 
-const std::string no_result_left = "mia_vsr_lite: no result is left; begin() a clip";
+const std::string no_result_left = "lite: no result is left; begin() a clip";
 std::string error_of_next(AnyModel& model, Tensor<float, 3>& out) {
     try {
         model.next(out);
