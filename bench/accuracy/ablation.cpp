@@ -113,9 +113,17 @@ public:
             arguments_.iterations, head().c_str(), rule().c_str());
         const auto unmasked = train<Small>("unmasked", start, mia::MaskUse::off, 0, 0);
         masks_row("none", unmasked, {.mask = mia::MaskUse::off});
-        for (const double weight : {1e-4, 3e-4, 1e-3, 3e-3})
-            masks_row(mia::text("learned, sparsity ", weight),
-                      train<Small>(mia::text("learned_", weight), start, mia::MaskUse::as_trained, weight, 0), {});
+        const auto learned_row = [&](double weight, double mask_start) {
+            config_.mask_start = mask_start;
+            masks_row(mia::text("learned, sparsity ", weight, ", begins ",
+                                mask_start > 0 ? mia::text("as threshold ", mask_start) : "at random, as the paper's"),
+                      train<Small>(mia::text("learned_", weight, "_", mask_start), start, mia::MaskUse::as_trained,
+                                   weight, 0),
+                      {});
+            config_.mask_start = 0;
+        };
+        for (const double weight : {1e-5, 1e-4, 1e-3}) learned_row(weight, 0.1);
+        learned_row(1e-4, 0);
         for (const float threshold : {0.05f, 0.1f, 0.2f})
             masks_row(
                 mia::text("threshold ", threshold, ", trained with it"),

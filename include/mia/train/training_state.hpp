@@ -53,7 +53,7 @@ Number whole_number(const StateDict& file, const std::string& key) {
     if (at != file.metadata().end()) {
         const char *begin = at->second.data(), *end = begin + at->second.size();
         const auto [stop, error] = std::from_chars(begin, end, value);
-        if (error == std::errc() && stop == end && begin != end && value >= 0) return value;
+        if (error == std::errc() && stop == end && begin != end && std::cmp_greater_equal(value, 0)) return value;
     }
     throw Error(text(file.source(), ": the training state's ", key,
                      " is missing or no whole number. Take an earlier state that is not damaged."));
