@@ -58,9 +58,10 @@ using Toy = mia::MiaVsr<C, mia::Cpu, Parts>;
 using Small = Toy<fused, mia::LiteParts>;  ///< the default model's kind
 
 struct Arguments {
-    std::filesystem::path data, folder = std::filesystem::temp_directory_path() / "mia_ablation";
+    std::filesystem::path data, weights, folder = std::filesystem::temp_directory_path() / "mia_ablation";
     std::vector<std::filesystem::path> clips;
-    int iterations = 1500, frames = 12, threads = int(std::max(1u, std::thread::hardware_concurrency()));
+    int iterations = 1500, sample_frames = 5, frames = 12,
+        threads = int(std::max(1u, std::thread::hardware_concurrency()));
 };
 
 /// What a model does on one clip.
@@ -71,7 +72,7 @@ struct Measured {
 class Ablation {
 public:
     explicit Ablation(const Arguments& arguments) : arguments_(arguments) {
-        config_.samples = {.frames = 5, .height = 32, .width = 32, .reverse_time = true};
+        config_.samples = {.frames = arguments.sample_frames, .height = 32, .width = 32, .reverse_time = true};
         config_.iterations = arguments.iterations;
         config_.batch = 2;
         config_.learning_rate = 2e-3;
@@ -105,36 +106,60 @@ public:
         attention_row<Small>({three, one, quarters, "linear"}, "small");
     }
 
+    /// What decides which tokens are skipped, each trained from the same weights: those of the last model above, or of
+    /// the default model if they are given.
     void masks() {
-        const auto start = train<Small>("small", {}, mia::MaskUse::off, 0, 0);
-        std::printf(
-            "\nMask, %d further iterations from the last row's weights; PSNR-Y (tokens skipped %%, ms a frame)\n\n"
-            "| mask |%s\n|---|%s\n",
-            arguments_.iterations, head().c_str(), rule().c_str());
-        const auto unmasked = train<Small>("unmasked", start, mia::MaskUse::off, 0, 0);
-        masks_row("none", unmasked, {.mask = mia::MaskUse::off});
-        const auto learned_row = [&](double weight, double mask_start) {
-            config_.mask_start = mask_start;
-            masks_row(mia::text("learned, sparsity ", weight, ", begins ",
-                                mask_start > 0 ? mia::text("as threshold ", mask_start) : "at random, as the paper's"),
-                      train<Small>(mia::text("learned_", weight, "_", mask_start), start, mia::MaskUse::as_trained,
-                                   weight, 0),
-                      {});
-            config_.mask_start = 0;
-        };
-        for (const double weight : {1e-5, 1e-4, 1e-3}) learned_row(weight, 0.1);
-        learned_row(1e-4, 0);
-        for (const float threshold : {0.05f, 0.1f, 0.2f})
-            masks_row(
-                mia::text("threshold ", threshold, ", trained with it"),
-                train<Small>(mia::text("threshold_", threshold), start, mia::MaskUse::by_hand, 0, double(threshold)),
-                {.mask = mia::MaskUse::by_hand, .threshold = threshold});
-        for (const float threshold : {0.05f, 0.1f, 0.2f})
-            masks_row(mia::text("threshold ", threshold, ", set afterwards"), unmasked,
-                      {.mask = mia::MaskUse::by_hand, .threshold = threshold});
+        if (arguments_.weights.empty())
+            masks_of<Small>(train<Small>("small", {}, {}));
+        else
+            masks_of<mia::MiaVsrLite<>>(without_mask(arguments_.weights));
     }
 
 private:
+    struct MaskTraining {
+        mia::MaskUse use = mia::MaskUse::off;
+        double sparsity = 0, start = 0, threshold = 0;  ///< as the trainer's
+    };
+
+    /// The default model's weights with no mask in them, so that each training begins one.
+    std::filesystem::path without_mask(const std::filesystem::path& weights) {
+        mia::TrainerConfig config = config_;
+        config.mask = mia::MaskUse::off;
+        mia::Trainer<mia::MiaVsrLite<>> trainer(material_, config);
+        trainer.start_from(mia::read_safetensors(weights));
+        const auto path = arguments_.folder / weights.filename();
+        mia::require(weights != path, path.string(), ": the weights lie in the folder for results. Name another.");
+        trainer.save_weights(path);
+        return path;
+    }
+
+    template <class Model>
+    void masks_of(const std::filesystem::path& start) {
+        std::printf(
+            "\nMask, %d iterations from %s; PSNR-Y (tokens skipped %%, ms a frame)\n\n"
+            "| mask |%s\n|---|%s\n",
+            arguments_.iterations, start.filename().c_str(), head().c_str(), rule().c_str());
+        const auto unmasked = train<Model>("unmasked", start, {});
+        masks_row<Model>("none", unmasked, {.mask = mia::MaskUse::off});
+        const auto learned_row = [&](double sparsity, double threshold) {
+            const auto begins = threshold > 0 ? mia::text("as threshold ", threshold) : "at random, as the paper's";
+            masks_row<Model>(mia::text("learned, sparsity ", sparsity, ", begins ", begins),
+                             train<Model>(mia::text("learned_", sparsity, "_", threshold), start,
+                                          {.use = mia::MaskUse::as_trained, .sparsity = sparsity, .start = threshold}),
+                             {});
+        };
+        for (const double sparsity : {1e-5, 1e-4, 1e-3, 1e-2}) learned_row(sparsity, 0.1);
+        learned_row(1e-4, 0);
+        for (const float threshold : {0.05f, 0.1f, 0.2f})
+            masks_row<Model>(mia::text("threshold ", threshold, ", trained with it"),
+                             train<Model>(mia::text("threshold_", threshold), start,
+                                          {.use = mia::MaskUse::by_hand, .threshold = double(threshold)}),
+                             {.mask = mia::MaskUse::by_hand, .threshold = threshold});
+        for (const float threshold : {0.05f, 0.1f, 0.2f})
+            masks_row<Model>(mia::text("threshold ", threshold, ", set afterwards"), unmasked,
+                             {.mask = mia::MaskUse::by_hand, .threshold = threshold});
+    }
+
     std::string head() const {
         std::string words;
         for (const mia::Clip& clip : clips_) words += " " + std::filesystem::path(clip.name).stem().string() + " |";
@@ -147,12 +172,12 @@ private:
     }
 
     template <class Model>
-    std::filesystem::path train(const std::string& name, const std::filesystem::path& start, mia::MaskUse mask,
-                                double sparsity, double threshold) {
+    std::filesystem::path train(const std::string& name, const std::filesystem::path& start, const MaskTraining& mask) {
         mia::TrainerConfig config = config_;
-        config.mask = mask;
-        config.sparsity = sparsity;
-        config.mask_threshold = threshold;
+        config.mask = mask.use;
+        config.sparsity = mask.sparsity;
+        config.mask_start = mask.start;
+        config.mask_threshold = mask.threshold;
         if (!start.empty()) config.learning_rate /= 4;
         const auto path = arguments_.folder / mia::text(name, "_", arguments_.iterations, ".safetensors");
         if (std::filesystem::exists(path)) return path;
@@ -193,7 +218,7 @@ private:
 
     template <class Model>
     void attention_row(std::array<const char*, 4> what, const char* name) {
-        const auto weights = train<Model>(name, {}, mia::MaskUse::off, 0, 0);
+        const auto weights = train<Model>(name, {}, {});
         const mia::Summary summary = mia::summary<Model>(180, 320);
         for (const char* words : what) std::printf("| %s ", words);
         std::printf("| %lld | %.2f |", static_cast<long long>(summary.rows[0].parameters),
@@ -201,9 +226,10 @@ private:
         for (const Measured& m : measure<Model>(weights, {.mask = mia::MaskUse::off})) std::printf(" %.3f |", m.psnr_y);
         std::puts("");
     }
+    template <class Model>
     void masks_row(const std::string& name, const std::filesystem::path& weights, const mia::ModelOptions& options) {
         std::printf("| %s |", name.c_str());
-        for (const Measured& m : measure<Small>(weights, options))
+        for (const Measured& m : measure<Model>(weights, options))
             std::printf(" %.3f (%.1f, %.1f) |", m.psnr_y, 100 * m.skipped, 1000 * m.seconds);
         std::puts("");
     }
@@ -222,6 +248,8 @@ int main(int argc, char** argv) {
     app.add_option("DATA", arguments.data, "list of the training material")->required();
     app.add_option("CLIPS", arguments.clips, "true videos to measure on")->required();
     app.add_option("--iterations", arguments.iterations, "of each training")->check(CLI::Range(20, 1000000));
+    app.add_option("--weights", arguments.weights, "of the default model: only the table of masks, from these");
+    app.add_option("--sample-frames", arguments.sample_frames, "of each sample")->check(CLI::Range(2, 100));
     app.add_option("--frames", arguments.frames, "of each clip, the first ones")->check(CLI::Range(1, 1000));
     app.add_option("--threads", arguments.threads, "default: one for each processor")->check(CLI::Range(1, 1024));
     app.add_option("--folder", arguments.folder, "for the weights; those that are there are not trained again");
@@ -230,7 +258,7 @@ int main(int argc, char** argv) {
     try {
         mia::silence_ffmpeg();
         Ablation ablation(arguments);
-        ablation.attention();
+        if (arguments.weights.empty()) ablation.attention();
         ablation.masks();
     } catch (const std::exception& error) {
         std::fprintf(stderr, "mia_ablation: %s\n", error.what());
