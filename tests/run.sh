@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs what is needed, builds everything for the processor and runs all tests. With --long also: the CUDA kernels on an
-# emulator and by nvcc, each header alone, a second compiler, sanitizers, builds for older processors, fuzzing. Prints the
-# minutes of each stage and stops at the first that fails. With --only NAME: the one stage of that name (see the end).
+# Installs what is needed, builds everything for the processor and tests it. With --long also: the CUDA kernels on an
+# emulator and by nvcc, projects that use the library, each header alone, a second compiler, sanitizers, builds for older
+# processors, fuzzing. Prints the minutes of each stage and stops at the first that fails. With --only NAME: the one stage
+# of that name (see the end).
 # tests/run.sh [--long | --only NAME]
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -45,7 +46,7 @@ run_tests() {  # FOLDER CTEST-OPTIONS...
 }
 
 plain() {
-    build build "" -DMIA_CUDA_TESTS=OFF && run_tests build || return 1
+    build build "" -DMIA_LONG_TESTS=OFF && run_tests build || return 1
     # The errors against the official model's numbers, for people to read.
     local folder
     for folder in ops nn models train; do build/tests/mia_test_$folder --gtest_brief=1 | grep 'ERROR  \]'; done
@@ -54,14 +55,15 @@ plain() {
 
 formatted() { git ls-files '*.hpp' '*.cpp' '*.cuh' '*.cu' | xargs clang-format --dry-run -Werror; }
 
-# Kernels and programs for two chips by nvcc; kernels, models, programs and benchmarks on the emulator.
-emulated() {
-    build build "" -DMIA_CUDA_TESTS=ON && run_tests build -R 'cuda|emulat|^consumer[.]package'
+# CUDA: kernels and programs for two chips by nvcc; kernels, models, programs and benchmarks on the emulator. And projects
+# that use the library.
+long_tests() {
+    build build "" -DMIA_LONG_TESTS=ON && run_tests build -R 'cuda|emulat|^consumer|linked_twice|cut_error'
 }
 
 nvcc_for_all() {
     grep -q '^MIA_NVCC:FILEPATH=/' build/CMakeCache.txt || { echo "not compiled: there is no nvcc"; return 0; }
-    build build "mia_cuda_other_chips mia_bench_cuda mia_test_cuda_gpu" -DMIA_CUDA_TESTS=ON || return 1
+    build build "mia_cuda_other_chips mia_bench_cuda mia_test_cuda_gpu" -DMIA_LONG_TESTS=ON || return 1
     build/tests/cuda/mia_test_cuda_gpu --gtest_brief=1 || [ $? = 77 ] || return 1  # 77: no GPU
     build/bench/mia_bench_cuda --benchmark_min_time=0.001 2>&1 | tee build/bench_cuda.log
     grep -qE 'no GPU|layer_norm/base/cuda' build/bench_cuda.log
@@ -80,14 +82,14 @@ grep -q avx2 /proc/cpuinfo || avx2=x86-64
 # What clang makes of optimised kernels, and the emulator's own tests by it.
 second_compiler() {
     build build-clang "mia_test_core mia_test_ops mia_test_nn mia_test_cuda_emulation" "${no_programs[@]}" \
-        -DMIA_CUDA_TESTS=ON -DCMAKE_CXX_COMPILER=clang++ -DMIA_ARCH=$avx2 &&
+        -DMIA_LONG_TESTS=ON -DCMAKE_CXX_COMPILER=clang++ -DMIA_ARCH=$avx2 &&
         run_tests build-clang -E "$whole_builds|NOT_BUILT" && run_tests build-clang -R '^mia_test_cuda_emulation'
 }
 
 # By clang: so all unit tests are compiled and run by a second compiler, and in a fraction of GCC's time. All but the large
 # whole-model goldens; CUDA's ops on the emulator. The flags are those of the kernels.
 memory_sanitizers() {
-    build build-asan "$unit $cuda mia_test_video" "${no_programs[@]}" -DMIA_CUDA_TESTS=ON \
+    build build-asan "$unit $cuda mia_test_video" "${no_programs[@]}" -DMIA_LONG_TESTS=ON \
         -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 -DMIA_SANITIZE=address,undefined -DMIA_ARCH=$avx2 &&
         run_tests build-asan -E "$whole_builds|MiaVsrGolden.(WithMask|StillPicture)" &&
         run_tests build-asan -R "$cuda_tests"
@@ -126,7 +128,7 @@ stage "packages" cmake/debian.sh $long
 stage "build and tests" plain
 if [ "$long" = --long ]; then
     stage "format" formatted
-    stage "CUDA: emulator and nvcc" emulated
+    stage "CUDA, projects that use mia" long_tests
     stage "each header alone" build build mia_headers_alone
     stage "nvcc: every chip, benchmarks" nvcc_for_all
     stage "clang, AVX2: optimised kernels" second_compiler
