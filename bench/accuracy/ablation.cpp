@@ -112,7 +112,7 @@ public:
         if (arguments_.weights.empty())
             masks_of<Small>(train<Small>("small", {}, {}));
         else
-            masks_of<mia::MiaVsrLite<>>(without_mask(arguments_.weights));
+            masks_of<mia::MiaVsrLite<>>(weights_without_mask(arguments_.weights));
     }
 
 private:
@@ -122,7 +122,7 @@ private:
     };
 
     /// The default model's weights with no mask in them, so that each training begins one.
-    std::filesystem::path without_mask(const std::filesystem::path& weights) {
+    std::filesystem::path weights_without_mask(const std::filesystem::path& weights) {
         mia::TrainerConfig config = config_;
         config.mask = mia::MaskUse::off;
         mia::Trainer<mia::MiaVsrLite<>> trainer(material_, config);
