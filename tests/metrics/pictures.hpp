@@ -26,6 +26,23 @@ inline Tensor<float, 3> golden_picture(const std::string& name) {
     return picture_of(Numbers(bytes, bytes + entry->size()), int(entry->shape[0]), int(entry->shape[1]));
 }
 
+/// f(a, b, border, expected) for each pair of the golden file image_u8, pictures in [0, 1]; expected: PSNR-RGB, PSNR-Y,
+/// SSIM-RGB, SSIM-Y by the official code.
+template <class F>
+void each_official_pair(F f) {
+    const Golden golden("image_u8");
+    for (const std::string pair : {"pair1", "pair2"}) {
+        auto a = channels_last(golden(pair + ".a")), b = channels_last(golden(pair + ".b"));
+        for (auto* picture : {&a, &b})
+            for (std::ptrdiff_t i = 0; i < picture->size(); ++i) picture->data()[i] /= 255.f;
+        const auto expected = golden(pair + ".metrics").data;
+        for (const int border : {0, 2}) {
+            SCOPED_TRACE(pair);
+            f(a.view(), b.view(), border, expected.data() + (border == 0 ? 0 : 4));
+        }
+    }
+}
+
 /// What an 8-bit picture might hold: 0 ... 255 each equally often.
 inline Numbers eight_bit_numbers(Random& random, std::ptrdiff_t count) {
     Numbers values = random.numbers(count, 0, 256);

@@ -17,18 +17,10 @@ TEST(Ssim, BicubicGolden) {
 }
 
 TEST(Ssim, OfficialGoldenWithAndWithoutBorder) {
-    const Golden golden("image_u8");
-    for (const std::string pair : {"pair1", "pair2"}) {
-        auto a = channels_last(golden(pair + ".a")), b = channels_last(golden(pair + ".b"));
-        for (auto* picture : {&a, &b})
-            for (std::ptrdiff_t i = 0; i < picture->size(); ++i) picture->data()[i] /= 255.f;
-        const auto expected = golden(pair + ".metrics").data;
-        for (const int border : {0, 2}) {
-            const std::size_t at = border == 0 ? 0 : 4;
-            EXPECT_NEAR(ssim(a.view(), b.view(), Channels::rgb, border), expected[at + 2], similarity) << pair;
-            EXPECT_NEAR(ssim(a.view(), b.view(), Channels::y, border), expected[at + 3], similarity) << pair;
-        }
-    }
+    each_official_pair([](auto a, auto b, int border, const auto* expected) {
+        EXPECT_NEAR(ssim(a, b, Channels::rgb, border), expected[2], similarity);
+        EXPECT_NEAR(ssim(a, b, Channels::y, border), expected[3], similarity);
+    });
 }
 
 TEST(Ssim, ReferenceOnOddSizes) {
