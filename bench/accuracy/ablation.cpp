@@ -148,8 +148,8 @@ private:
                                           {.use = mia::MaskUse::as_trained, .sparsity = sparsity, .start = threshold}),
                              {});
         };
-        for (const double sparsity : {1e-5, 1e-4, 1e-3, 1e-2}) learned_row(sparsity, 0.1);
-        learned_row(1e-4, 0);
+        for (const double sparsity : {1e-4, 1e-3, 1e-2, 1e-1}) learned_row(sparsity, 0);
+        for (const double sparsity : {1e-4, 1e-2}) learned_row(sparsity, 0.1);
         for (const float threshold : {0.05f, 0.1f, 0.2f})
             masks_row<Model>(mia::text("threshold ", threshold, ", trained with it"),
                              train<Model>(mia::text("threshold_", threshold), start,
