@@ -241,6 +241,26 @@ MIA_INLINE Wide<T> sum(Vec<T> v) {
     return part[0];
 }
 
+/// A sum over `count` elements of T that lie in lanes: f.template operator()<Count>(k, s) adds the elements from k on,
+/// as many as a lane holds or the last one, to s: one of four sums in turn, for an addition takes several cycles.
+template <class T, class F>
+MIA_INLINE Vec<T> sum_of(int count, F f) {
+    constexpr int n = per_lane<T>;
+    Vec<T> s[4] = {};
+    int k = 0;
+    for (; k + 4 * n <= count; k += 4 * n)
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) f.template operator()<n>(k + i * n, s[i]);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i, k += n) {
+        if (k + n <= count)
+            f.template operator()<n>(k, s[i]);
+        else if (k < count)
+            f.template operator()<1>(k, s[i]);
+    }
+    return (s[0] + s[1]) + (s[2] + s[3]);
+}
+
 /// Evaluates the polynomial with coefficients c, constant first (Horner).
 template <int N>
 MIA_INLINE FloatVec polynomial(FloatVec x, const float (&c)[N]) {

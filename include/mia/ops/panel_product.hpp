@@ -106,26 +106,24 @@ void panel_layer_norm(const L* x, int C, int vectors, const Wide<T>* weight, con
     constexpr std::ptrdiff_t width = panel_vectors * lanes<T>;
     constexpr int n = per_lane<T>;
     for (int j = 0; j < vectors * lanes<T>; j += lanes<T>) {
-        V sums[4] = {}, squares[4] = {}, v[n];
-        for (int c = 0; c < C; c += n) {
-            load_channels<n>(x + j, c, C, width, v);
+        const auto sum_over_channels = [&](auto add) MIA_INLINE_LAMBDA {
+            return sum_of<T>(C, [&]<int Count>(int c, V& sum) MIA_INLINE_LAMBDA {
+                V v[n];
+                load_channels<n>(x + j, c, C, width, v);
 #pragma GCC unroll 2
-            for (int e = 0; e < n; ++e) sums[(c + e) % 4] += v[e];
-        }
-        const V mean = ((sums[0] + sums[1]) + (sums[2] + sums[3])) / broadcast(W(C));
-        for (int c = 0; c < C; c += n) {
-            load_channels<n>(x + j, c, C, width, v);
-#pragma GCC unroll 2
-            for (int e = 0; e < n; ++e) {
-                if (c + e == C) continue;
-                const V d = v[e] - mean;
-                squares[(c + e) % 4] = fma(d, d, squares[(c + e) % 4]);
-            }
-        }
-        const V variance = ((squares[0] + squares[1]) + (squares[2] + squares[3])) / broadcast(W(C));
+                for (int e = 0; e < Count; ++e) add(v[e], sum);
+            });
+        };
+        const V mean = sum_over_channels([](V v, V& sum) MIA_INLINE_LAMBDA { sum += v; }) / broadcast(W(C));
+        const V variance = sum_over_channels([&](V v, V& sum) MIA_INLINE_LAMBDA {
+                               const V d = v - mean;
+                               sum = fma(d, d, sum);
+                           }) /
+                           broadcast(W(C));
         const V inverse = broadcast(W(1)) / sqrt(variance + broadcast(eps));
         const V keep = valid ? load(valid + j) : broadcast(W(1));
         for (int c = 0; c < C; c += n) {
+            V v[n];
             load_channels<n>(x + j, c, C, width, v);
 #pragma GCC unroll 2
             for (int e = 0; e < n; ++e)

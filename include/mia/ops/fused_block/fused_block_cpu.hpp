@@ -48,7 +48,7 @@ public:
         const WindowBundle bundle = bundle_of(s);
         const std::ptrdiff_t C = simd::ceil_div(s.dim, n), A = s.num_heads * padded_head<T>(s) / n, N = s.keys(),
                              batch = std::ptrdiff_t(batch_bundles(s)) * bundle.width();
-        return std::size_t((4 * batch + bundle.width()) * C + 2 * A * (batch + width) + (n > 1 ? A * width : 0) +
+        return std::size_t((4 * batch + width) * C + 2 * A * (batch + width) + (n > 1 ? A * width : 0) +
                            2 * A * bundle.windows() * (N + width)) *
                    sizeof(L) +
                std::size_t(width * (simd::round_up(s.hidden, n) + 2 * std::max<std::ptrdiff_t>(N, s.dim)) + batch) *
@@ -75,11 +75,11 @@ public:
             p = static_cast<U*>(arena.take(std::size_t(count) * sizeof(U)));
         };
         for (L** p : {&raw_, &current_, &normed_, &picked_tokens_}) take(*p, batch * C);
-        take(earlier_, bundle_.width() * C);
+        take(earlier_, width * C);
         for (L** p : {&query_, &heads_}) take(*p, A * (batch + width));
         if (n > 1) take(pairs_, A * width);
-        take(keys_, A * kv_stride_);
-        take(values_, A_ * kv_stride_);
+        take(keys_, 2 * A * kv_stride_);
+        values_ = reinterpret_cast<T*>(keys_ + A * kv_stride_);
         take(hidden_, width * w_.fc1.M);
         for (W** p : {&scores_, &picked_}) take(*p, std::max(N_, C_) * width);
         branch_ = scores_, x1_ = picked_;  // in L2 there is no room for what is not needed
@@ -88,10 +88,9 @@ public:
         take(begin_, bundles_ * bundle_.windows() + 1);
         // Lanes without a token compute on finite numbers, and nobody reads their results.
         for (L* p : {raw_, picked_tokens_}) std::fill_n(p, batch * C, L());
-        std::fill_n(earlier_, bundle_.width() * C, L());
+        std::fill_n(earlier_, width * C, L());
         for (L* p : {query_, heads_}) std::fill_n(p, A * (batch + width), L());
-        std::fill_n(keys_, A * kv_stride_, L());
-        std::fill_n(values_, A_ * kv_stride_, T(0));
+        std::fill_n(keys_, 2 * A * kv_stride_, L());
         std::fill_n(picked_, N_ * width, W(0));
     }
 
@@ -127,16 +126,18 @@ private:
         for (int i = 0; i < bundles_ * bundle_.width(); ++i) valid_[i] = pixel_[i] >= 0 ? W(1) : W(0);
     }
 
-    /// Fetches into L2 the rows of an image that the next batch will read: called before each of the tiles of K and V,
-    /// a share of the bundle's tokens each time, so that arithmetic hides the memory.
-    MIA_INLINE void prefetch(const T* image, int bundle, int tile, int tiles) const {
+    /// Fetches `count` neighbours into L2. Called between the tiles of products, a share each time, so that arithmetic
+    /// hides the memory.
+    MIA_INLINE static void fetch(const T* from, std::ptrdiff_t count) {
+        for (std::ptrdiff_t i = 0; i < count; i += std::ptrdiff_t(cache_line / sizeof(T)))
+            __builtin_prefetch(from + i, 0, 2);
+    }
+    /// Before one of `tiles` tiles: its share of the rows of an image that the next batch will read.
+    MIA_INLINE void fetch_next(const T* image, int bundle, int tile, int tiles) const {
         if (located_ < 0) return;
         const int* pixels = next_pixel_ + bundle * bundle_.width();
-        for (int i = tile * bundle_.width() / tiles; i < (tile + 1) * bundle_.width() / tiles; ++i) {
-            if (pixels[i] < 0) continue;
-            const T* row = image + std::ptrdiff_t(pixels[i]) * C_;
-            for (int c = 0; c < C_; c += int(cache_line / sizeof(T))) __builtin_prefetch(row + c, 0, 2);
-        }
+        for (int i = tile * bundle_.width() / tiles; i < (tile + 1) * bundle_.width() / tiles; ++i)
+            if (pixels[i] >= 0) fetch(image + std::ptrdiff_t(pixels[i]) * C_, C_);
     }
 
     /// f(lane, vectors) for the panels of a bundle that hold the wanted ones of its windows (bit i: window i): the
@@ -150,48 +151,40 @@ private:
     }
     std::ptrdiff_t at_lane(int lane) const { return lane / width * panel_size() + lane % width; }
 
-    /// Tokens of an image into panels; what has no pixel is left as it is and zeroed after the norm.
-    void gather(const T* image, int bundle, unsigned windows, L* to) const {
-        const int* pixels = pixel_ + bundle * bundle_.width();
-        each_panel(windows, [&](int lane, int vectors) {
-            simd::rows_to_panel<T>([&](int i) { return image + std::ptrdiff_t(std::max(pixels[lane + i], 0)) * C_; },
-                                   std::min(vectors * lanes, bundle_.windows() == 1 ? Q_ - lane : width), C_,
-                                   to + at_lane(lane), width);
-        });
+    /// Tokens of an image into a panel, and normed; what has no pixel is a zero vector then.
+    void gather(const T* image, int bundle, int lane, int vectors, L* to) const {
+        const int* pixels = pixel_ + bundle * bundle_.width() + lane;
+        simd::rows_to_panel<T>([&](int i) { return image + std::ptrdiff_t(std::max(pixels[i], 0)) * C_; },
+                               std::min(vectors * lanes, bundle_.windows() == 1 ? Q_ - lane : width), C_, to, width);
     }
-    void norm(const L* from, int bundle, unsigned windows, L* to) const {
-        const W* valid = valid_ + bundle * bundle_.width();
-        each_panel(windows, [&](int lane, int vectors) {
-            const bool all = std::all_of(valid + lane, valid + lane + vectors * lanes, [](W v) { return v != W(0); });
-            panel_layer_norm<T>(from + at_lane(lane), C_, vectors, w_.norm(0), w_.norm(1), W(layer_norm_eps),
-                                all ? nullptr : valid + lane, to + at_lane(lane));
-        });
+    void norm(const L* from, int bundle, int lane, int vectors, L* to) const {
+        const W* valid = valid_ + bundle * bundle_.width() + lane;
+        const bool all = std::all_of(valid, valid + vectors * lanes, [](W v) { return v != W(0); });
+        panel_layer_norm<T>(from, C_, vectors, w_.norm(0), w_.norm(1), W(layer_norm_eps), all ? nullptr : valid, to);
+    }
+    bool is_empty(int bundle, int lane, int vectors) const {
+        const W* valid = valid_ + bundle * bundle_.width() + lane;
+        return std::all_of(valid, valid + vectors * lanes, [](W v) { return v == W(0); });
     }
 
-    /// keep_: which tokens of a bundle changed since the last frame.
-    void predict(int bundle, unsigned windows, const L* now, const L* before) {
+    /// keep: which tokens of a panel changed since the last frame. The state becomes this frame's.
+    void predict(const L* now, int vectors, L* state, int* keep) const {
         using namespace simd;
         const bool learned = w_.mask == BlockMask::learned;
         const W* weight = w_.norm(4);  // ones for a threshold
-        int* keep = keep_ + bundle * bundle_.width();
-        each_panel(windows, [&](int first, int vectors) {
-            for (int lane = first; lane < first + vectors * lanes; lane += lanes) {
-                const std::ptrdiff_t at = at_lane(lane);
-                V sums[2] = {broadcast(learned ? w_.predictor_bias : W(0)), V{}};
-                for (int c = 0; c < C_; c += n) {
-                    Group a, b;
-                    load_channels<n>(now + at, c, C_, width, a);
-                    load_channels<n>(before + at, c, C_, width, b);
+        for (int lane = 0; lane < vectors * lanes; lane += lanes) {
+            const V total = sum_of<T>(C_, [&]<int Count>(int c, V& sum) MIA_INLINE_LAMBDA {
+                Group a, b;
+                load_channels<n>(now + lane, c, C_, width, a);
+                load_channels<n>(state + lane, c, C_, width, b);
+                store(state + c / n * width + lane, load(now + c / n * width + lane));
 #pragma GCC unroll 2
-                    for (int e = 0; e < n; ++e)
-                        if (c + e < C_)
-                            sums[(c + e) % 2] = fma(abs(a[e] - b[e]), broadcast(weight[c + e]), sums[(c + e) % 2]);
-                }
-                const V total = sums[0] + sums[1];
-                for (int i = 0; i < lanes; ++i)
-                    keep[lane + i] = learned ? keeps(float(total[i])) : total[i] / W(C_) >= W(w_.threshold);
-            }
-        });
+                for (int e = 0; e < Count; ++e) sum = fma(abs(a[e] - b[e]), broadcast(weight[c + e]), sum);
+            });
+            for (int i = 0; i < lanes; ++i)
+                keep[lane + i] =
+                    learned ? keeps(float(total[i] + w_.predictor_bias)) : total[i] / W(C_) >= W(w_.threshold);
+        }
     }
 
     /// Keys and values of the active windows of a bundle, all frames.
@@ -199,34 +192,50 @@ private:
         using namespace simd;
         const int tiles_of_panel = ceil_div(2 * A_, max_tile_rows(panel_vectors)),
                   tiles = panels(bundle_.width()) * tiles_of_panel;
-        const std::ptrdiff_t image = std::ptrdiff_t(grid_.pixels()) * C_;
+        const std::ptrdiff_t image = std::ptrdiff_t(grid_.pixels()) * C_, size = state_size(s_);
         if (cond.stored)
             for (int f = 0; f < s_.condition_frames; ++f) read_kv(bundle, windows, cond.stored[f], f);
         // Oldest first, the current frame last.
         for (int f = cond.stored ? s_.condition_frames : 0; f <= s_.condition_frames; ++f) {
-            const T* from = f < s_.condition_frames ? cond.frames.data + f * image : x;
-            const L* tokens = current_ + bundle * bundle_size();
-            if (f < s_.condition_frames) {
-                gather(from, bundle, windows, earlier_);
-                norm(earlier_, bundle, windows, earlier_);
-                tokens = earlier_;
-            }
+            const bool is_earlier = f < s_.condition_frames;
+            const T* from = is_earlier ? cond.frames.data + f * image : x;
             each_panel(windows, [&](int lane, int vectors) {
                 // Lanes beyond a frame's last token are overwritten by the next frame.
                 const bool shared = bundle_.windows() > 1;
                 const std::ptrdiff_t first = f * Q_ + (shared ? lane / lanes * kv_window_ : lane),
                                      step = shared ? kv_window_ : lanes;
-                panel_product<T>(
-                    w_.kv, tokens + at_lane(lane), width, vectors,
-                    [&](int m, int j, const Group& v) MIA_INLINE_LAMBDA {
-                        const std::ptrdiff_t at = first + j * step;
-                        if (m < A_) return store(keys_ + m / n * kv_stride_ + at, pack(v));
+                // Copies in this and the other lambdas that store: what a reference leads to might be overwritten.
+                const auto put = [=, A = A_, keys = keys_ + first, values = values_ + first, stride = kv_stride_](
+                                     int m, int j, const Group& v) MIA_INLINE_LAMBDA {
+                    if (n == 1 || m < A) return store(keys + m / n * stride + j * step, pack(v));
 #pragma GCC unroll 2
-                        for (int e = 0; e < n; ++e) store(values_ + (m - A_ + e) * kv_stride_ + at, v[e]);
-                    },
-                    [&](int m) MIA_INLINE_LAMBDA {
-                        prefetch(from, bundle, lane / width * tiles_of_panel + m / max_tile_rows(panel_vectors), tiles);
-                    });
+                    for (int e = 0; e < n; ++e) store(values + (m - A + e) * stride + j * step, v[e]);
+                };
+                const auto before_tile = [&](int m) MIA_INLINE_LAMBDA {
+                    const int tile = lane / width * tiles_of_panel + m / max_tile_rows(panel_vectors);
+                    fetch_next(from, bundle, tile, tiles);
+                    if (!is_earlier && next_state_) {
+                        const std::ptrdiff_t begin = tile * size / tiles;
+                        fetch(next_state_ + bundle * size + begin, (tile + 1) * size / tiles - begin);
+                    }
+                };
+                if (is_empty(bundle, lane, vectors)) {
+                    for (int m = 0; m < 2 * A_; m += n) {
+                        Group bias;
+#pragma GCC unroll 2
+                        for (int e = 0; e < n; ++e) bias[e] = broadcast(w_.kv.bias.data()[m + e]);
+                        for (int j = 0; j < vectors; ++j) put(m, j, bias);
+                    }
+                    for (int t = 0; t < tiles_of_panel; ++t) before_tile(t * max_tile_rows(panel_vectors));
+                    return;
+                }
+                const L* tokens = current_ + bundle * bundle_size() + at_lane(lane);
+                if (is_earlier) {
+                    gather(from, bundle, lane, vectors, earlier_);
+                    norm(earlier_, bundle, lane, vectors, earlier_);
+                    tokens = earlier_;
+                }
+                panel_product<T>(w_.kv, tokens, width, vectors, put, before_tile);
             });
         }
     }
@@ -270,10 +279,9 @@ private:
             tokens = normed_;
         }
         for (int p = 0; p < panels(active); ++p) {
-            L* q = query_ + p * heads_panel_;
             panel_product<T>(w_.q, tokens + p * panel_size(), width, vectors(active, p),
-                             [&](int m, int j, const Group& v)
-                                 MIA_INLINE_LAMBDA { store(q + m / n * heads_stride_ + j * lanes, pack(v)); });
+                             [q = query_ + p * heads_panel_, stride = heads_stride_](int m, int j, const Group& v)
+                                 MIA_INLINE_LAMBDA { store(q + m / n * stride + j * lanes, pack(v)); });
         }
     }
 
@@ -329,52 +337,63 @@ private:
     /// Projection, shortcut, MLP; writes y, and the sum of both branches if there is a state.
     void feed_forward(int active, T* sum, T* y) {
         using namespace simd;
+        const int C = C_, tiles = ceil_div(w_.fc1.M, max_tile_rows(panel_vectors));
+        W *const branch = branch_, *const x1 = x1_, *const hidden = hidden_;
         for (int p = 0; p < panels(active); ++p) {
             const int in_use = vectors(active, p), count = std::min(width, active - p * width);
-            L *normed = normed_ + p * panel_size(), *both = earlier_;
-            const L* x = shortcut_ + p * panel_size();
+            L *const normed = normed_ + p * panel_size(), *const both = earlier_;
+            const L* const x = shortcut_ + p * panel_size();
+            const int* const pixels = lane_pixel_ + p * width;
             panel_product<T>(w_.proj, heads_ + p * heads_panel_, heads_stride_, in_use,
-                             [&](int m, int j, const Group& v) MIA_INLINE_LAMBDA {
+                             [=](int m, int j, const Group& v) MIA_INLINE_LAMBDA {
                                  Group shortcut;
-                                 load_channels<n>(x + j * lanes, m, C_, width, shortcut);
+                                 load_channels<n>(x + j * lanes, m, C, width, shortcut);
 #pragma GCC unroll 2
                                  for (int e = 0; e < n; ++e) {
-                                     if (m + e == C_) continue;  // the row of zeros that fills the last lanes
+                                     if (m + e == C) continue;  // the row of zeros that fills the last lanes
                                      const std::ptrdiff_t i = (m + e) * width + j * lanes;
-                                     store(branch_ + i, v[e]);
-                                     store(x1_ + i, shortcut[e] + v[e]);
+                                     store(branch + i, v[e]);
+                                     store(x1 + i, shortcut[e] + v[e]);
                                  }
                              });
-            panel_layer_norm<T>(x1_, C_, in_use, w_.norm(2), w_.norm(3), W(layer_norm_eps), nullptr, normed);
-            panel_product<T>(w_.fc1, normed, width, in_use, [&](int m, int j, const Group& v) MIA_INLINE_LAMBDA {
+            panel_layer_norm<T>(x1, C, in_use, w_.norm(2), w_.norm(3), W(layer_norm_eps), nullptr, normed);
+            panel_product<T>(
+                w_.fc1, normed, width, in_use,
+                [=](int m, int j, const Group& v) MIA_INLINE_LAMBDA {
 #pragma GCC unroll 2
-                for (int e = 0; e < n; ++e) store(hidden_ + (m + e) * width + j * lanes, v[e]);
-            });
-            L* activated = reinterpret_cast<L*>(hidden_);  // in place
+                    for (int e = 0; e < n; ++e) store(hidden + (m + e) * width + j * lanes, v[e]);
+                },
+                [&](int m) MIA_INLINE_LAMBDA {  // where the results go
+                    const int tile = m / max_tile_rows(panel_vectors);
+                    for (int i = tile * count / tiles; i < (tile + 1) * count / tiles; ++i) {
+                        fetch(y + std::ptrdiff_t(pixels[i]) * C, C);
+                        if (sum) fetch(sum + std::ptrdiff_t(pixels[i]) * C, C);
+                    }
+                });
+            L* activated = reinterpret_cast<L*>(hidden);  // in place
             for (int m = 0; m < w_.fc1.M; m += n)
                 for (int j = 0; j < in_use * lanes; j += lanes) {
                     Group v;
 #pragma GCC unroll 2
-                    for (int e = 0; e < n; ++e) v[e] = gelu_as<T>(load(hidden_ + (m + e) * width + j));
+                    for (int e = 0; e < n; ++e) v[e] = gelu_as<T>(load(hidden + (m + e) * width + j));
                     store(activated + m / n * width + j, pack(v));
                 }
-            panel_product<T>(w_.fc2, activated, width, in_use, [&](int m, int j, const Group& v) MIA_INLINE_LAMBDA {
-                Group x1, branch;
-                load_channels<n>(x1_ + j * lanes, m, C_, width, x1);
-                load_channels<n>(branch_ + j * lanes, m, C_, width, branch);
+            panel_product<T>(w_.fc2, activated, width, in_use, [=](int m, int j, const Group& v) MIA_INLINE_LAMBDA {
+                Group result, added;
+                load_channels<n>(x1 + j * lanes, m, C, width, result);
+                load_channels<n>(branch + j * lanes, m, C, width, added);
 #pragma GCC unroll 2
                 for (int e = 0; e < n; ++e) {
-                    x1[e] += v[e];
-                    branch[e] += v[e];
+                    result[e] += v[e];
+                    added[e] += v[e];
                 }
                 const std::ptrdiff_t i = m / n * width + j * lanes;
-                store(normed + i, pack(x1));
-                if (sum) store(both + i, pack(branch));
+                store(normed + i, pack(result));
+                if (sum) store(both + i, pack(added));
             });
-            const int* pixels = lane_pixel_ + p * width;
-            panel_to_rows<T>(normed, width, count, C_, [&](int i) { return y + std::ptrdiff_t(pixels[i]) * C_; });
+            panel_to_rows<T>(normed, width, count, C, [&](int i) { return y + std::ptrdiff_t(pixels[i]) * C; });
             if (sum)
-                panel_to_rows<T>(both, width, count, C_, [&](int i) { return sum + std::ptrdiff_t(pixels[i]) * C_; });
+                panel_to_rows<T>(both, width, count, C, [&](int i) { return sum + std::ptrdiff_t(pixels[i]) * C; });
         }
     }
 
@@ -385,16 +404,17 @@ private:
     const int bundles_, C_, A_, N_, Q_;  // bundles: of a batch; A: the heads' channels, padded
     const std::ptrdiff_t heads_stride_, heads_panel_, kv_window_, kv_stride_;
     L *raw_, *current_, *normed_, *picked_tokens_;  // (panels of the batch, lanes of C, width)
-    L* earlier_;                                    // (panels of a bundle, lanes of C, width)
+    L* earlier_;                                    // (lanes of C, width)
     // Of the batch's active tokens: (lanes of A, tokens), or (panels, lanes of A, width) where a batch is one window.
     L *query_, *heads_;
     L* pairs_ = nullptr;  // (lanes of A, width) stored values, where a lane holds more than one channel
     L* keys_;             // (lanes of A, kv_stride), a window every kv_window
-    T* values_;           // (A, kv_stride)
+    T* values_;           // (A, kv_stride), right behind: of the same rows where a lane holds one channel
     W *branch_, *x1_, *hidden_, *scores_, *picked_, *valid_;
     int *pixel_, *next_pixel_, *lane_token_, *lane_pixel_, *keep_;
-    int* begin_;        // (windows of the batch + 1) where each one's active tokens begin
-    int located_ = -1;  // the batch that next_pixel_ belongs to
+    int* begin_;                     // (windows of the batch + 1) where each one's active tokens begin
+    int located_ = -1;               // the batch that next_pixel_ belongs to
+    const T* next_state_ = nullptr;  // of the next batch, if it is to be read
     const L* shortcut_ = nullptr;
 };
 
@@ -406,14 +426,19 @@ typename BlockWorker<T>::Counts BlockWorker<T>::run(int batch, const T* x, const
     const unsigned all = (1u << bundle_.windows()) - 1;
     const int bundles = std::min(bundles_, bundle_.count(grid_.windows()) - batch * bundles_);
     T* state = pred_q + std::ptrdiff_t(batch) * bundles_ * state_size(s_);
+    next_state_ = masked && located_ >= 0 ? state + bundles_ * state_size(s_) : nullptr;
     int active = 0;
     bool in_place = true;
     for (int b = 0; b < bundles; ++b, state += state_size(s_)) {
         L *const raw = raw_ + b * bundle_size(), *const now = current_ + b * bundle_size();
-        gather(x, b, all, raw);
-        norm(raw, b, all, now);
-        if (masked) predict(b, all, now, reinterpret_cast<const L*>(state));
-        if (reuse != Reuse::none) std::memcpy(state, now, std::size_t(state_size(s_)) * sizeof(T));
+        each_panel(all, [&](int lane, int vectors) {
+            const std::ptrdiff_t at = at_lane(lane);
+            gather(x, b, lane, vectors, raw + at);
+            norm(raw + at, b, lane, vectors, now + at);
+            if (masked)
+                predict(now + at, vectors, reinterpret_cast<L*>(state) + at, keep_ + b * bundle_.width() + lane);
+        });
+        if (reuse == Reuse::start) std::memcpy(state, now, std::size_t(state_size(s_)) * sizeof(T));
         for (int i = 0; i < bundle_.windows(); ++i) {
             begin_[b * bundle_.windows() + i] = active;
             for (int q = 0; q < Q_; ++q) {

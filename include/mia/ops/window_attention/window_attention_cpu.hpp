@@ -147,24 +147,22 @@ private:
     V softmax(int at, V maximum) const {
         using namespace simd;
         constexpr int n = weights_per_lane;
-        V sums[4] = {};
         Weight* weights = reinterpret_cast<Weight*>(scores) + at;
-        for (int k = 0; k < N; k += n) {
-            V e[n];
+        const W* from = scores + at;
+        // The sum is of what is stored, rounded: weights that sum to 1 leave a constant as it is.
+        const V sum = sum_of<WeightElement>(N, [=]<int Count>(int k, V& s) MIA_INLINE_LAMBDA {
+            V e[n] = {};
 #pragma GCC unroll 2
-            for (int i = 0; i < n; ++i)
-                e[i] = k + i < N ? exp_as<WeightElement>(
-                                       max(load(scores + (k + i) * width + at) - maximum, broadcast(W(least_exponent))))
-                                 : V{};
+            for (int i = 0; i < Count; ++i)
+                e[i] = exp_as<WeightElement>(max(load(from + (k + i) * width) - maximum, broadcast(W(least_exponent))));
             const auto packed = pack(e);
             store(weights + k / n * width, packed);
-            V& sum = sums[k / n % 4];  // of what was stored, rounded: weights that sum to 1 leave a constant as it is
             if constexpr (n == 1)
-                sum += packed;
+                s += packed;
             else
-                sum = dot(packed, broadcast(Lane<T>(T(1.0f), T(1.0f))), sum);
-        }
-        return broadcast(W(1)) / ((sums[0] + sums[1]) + (sums[2] + sums[3]));
+                s = dot(packed, broadcast(Lane<T>(T(1.0f), T(1.0f))), s);
+        });
+        return broadcast(W(1)) / sum;
     }
 
     template <int Rows, int Vectors>
