@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <numeric>
+#include <vector>
+
 #include "mia/core/micro_kernel.hpp"
 #include "reference/numbers.hpp"
 
@@ -38,7 +41,10 @@ TYPED_TEST_SUITE(ProductOf, Scalars);
 TYPED_TEST(ProductOf, AnyMNK) {
     using T = TypeParam;
     test::Random random(1);
-    for (int N = 1; N <= 40; ++N)
+    std::vector<int> all_n(40);
+    std::iota(all_n.begin(), all_n.end(), 1);
+    all_n.insert(all_n.end(), {49, 64, 71, 100, 120, 130});  // several panels, not all of one width
+    for (const int N : all_n)
         for (int K = 1; K <= 8; ++K) {
             const auto weight = test::cast<T>(random.numbers(N * K)), bias = test::cast<T>(random.numbers(N));
             PackedWeights<T> packed;

@@ -19,9 +19,11 @@ constexpr Integer round_up(Integer a, Integer b) {
     return ceil_div(a, b) * b;
 }
 
-inline constexpr int panel_vectors = 2;  ///< 2 B + 12 or 24 C + 1 or 2 A of 16 or 32 registers
-/// Rows of C in registers, for panels of 2 vectors or of 1: at least 8 sums are in flight, to hide the FMA's latency.
-constexpr int max_tile_rows(int vectors) { return registers == 32 || vectors == 1 ? 12 : 6; }
+inline constexpr int panel_vectors = 2;                       ///< of tokens
+inline constexpr int widest_panel = registers == 32 ? 3 : 2;  ///< vectors, of weights
+/// Rows of C in registers, for panels of 1, 2 or 3 vectors: at least 8 sums are in flight, to hide the FMA's latency.
+/// Of 16 or 32 registers B takes 2 or 3, C 12 or 24, A 1 or 2.
+constexpr int max_tile_rows(int vectors) { return vectors == 1 ? 12 : (registers == 32 ? 24 : 12) / vectors; }
 inline constexpr int most_tile_rows = 12;
 
 /// A whose rows are `stride` apart and whose columns are neighbours: tokens (row-major activations), read a Lane<T> at
@@ -72,12 +74,12 @@ MIA_INLINE void accumulate(A a, const L* b, std::ptrdiff_t b_stride, int K, V (&
 #pragma GCC unroll 1
     for (int k = 0; k < K; ++k) {
         Vec<L> bk[Vectors];
-#pragma GCC unroll 2
+#pragma GCC unroll 3
         for (int j = 0; j < Vectors; ++j) bk[j] = load(b + j * lanes<L>);
 #pragma GCC unroll 12
         for (int i = 0; i < Rows; ++i) {
             const Vec<L> aik = broadcast(a.at(i));
-#pragma GCC unroll 2
+#pragma GCC unroll 3
             for (int j = 0; j < Vectors; ++j) c[i][j] = dot(aik, bk[j], c[i][j]);
         }
         a.next();
@@ -96,6 +98,17 @@ MIA_INLINE void with_rows(int rows, F&& f) {
         else
             with_rows<Most - 1>(rows, f);
     }
+}
+
+/// Calls f.template operator()<Rows, Vectors>() for a tile of a product with a panel of weights.
+template <class F>
+MIA_INLINE void with_tile(int rows, int vectors, F&& f) {
+    with_rows<most_tile_rows>(rows, [&]<int Rows>() MIA_INLINE_LAMBDA {
+        if (vectors == 1) return f.template operator()<Rows, 1>();
+        if constexpr (Rows <= max_tile_rows(2))
+            if (vectors == 2) return f.template operator()<Rows, 2>();
+        if constexpr (widest_panel == 3 && Rows <= max_tile_rows(3)) f.template operator()<Rows, 3>();
+    });
 }
 
 /// Cuts M rows into tiles of at most `most` rows, the last ones of nearly one height: f(first, rows).
@@ -123,17 +136,20 @@ MIA_INLINE void with_lane_rows(int rows, F&& f) {
     with_rows<Most / n>(rows / n, [&]<int Rows>() MIA_INLINE_LAMBDA { f.template operator()<n * Rows>(); });
 }
 
-/// Weights (N, K) of a linear map in panels of two vectors of output channels, (lanes of K, 2 lanes) each, the last one
-/// perhaps of one vector, zero beyond N. K is cut into `segments` of one length, each of whole lanes.
+/// Weights (N, K) of a linear map in panels, (lanes of K, a few vectors of output channels) each, of nearly one width,
+/// zero beyond N. K is cut into `segments` of one length, each of whole lanes.
 template <class T>
 struct PanelLayout {
     int N, K, segments = 1;
-    static constexpr int width = panel_vectors * lanes<T>;
-    int panels() const { return ceil_div(N, width); }
-    int vectors(int panel) const { return std::min(panel_vectors, ceil_div(N - panel * width, lanes<T>)); }
+    int panels() const { return ceil_div(all_vectors(), widest_panel); }
+    int first(int panel) const { return panel * all_vectors() / panels() * lanes<T>; }  ///< output channel
+    int vectors(int panel) const { return (first(panel + 1) - first(panel)) / lanes<T>; }
     int depth() const { return segments * ceil_div(K / segments, per_lane<T>); }  ///< lanes along K
-    std::ptrdiff_t offset(int panel) const { return std::ptrdiff_t(panel) * width * depth(); }
+    std::ptrdiff_t offset(int panel) const { return std::ptrdiff_t(first(panel)) * depth(); }
     std::ptrdiff_t size() const { return std::ptrdiff_t(round_up(N, lanes<T>)) * depth(); }
+
+private:
+    int all_vectors() const { return ceil_div(N, lanes<T>); }
 };
 
 /// packed[panel][k][lane] = scale * weight(n, k).
@@ -145,7 +161,7 @@ void pack_panels(PanelLayout<T> layout, T scale, Weight weight, Lane<T>* packed)
         Lane<T>* panel = packed + layout.offset(p);
         for (int k = 0; k < layout.depth(); ++k)
             for (int i = 0; i < width; ++i) {
-                const int n = p * layout.width + i, s = k / run_lanes, first = k % run_lanes * per_lane<T>;
+                const int n = layout.first(p) + i, s = k / run_lanes, first = k % run_lanes * per_lane<T>;
                 T element[per_lane<T>];
                 for (int e = 0; e < per_lane<T>; ++e)
                     element[e] = n < layout.N && first + e < run ? T(scale * weight(n, s * run + first + e)) : T(0);

@@ -56,12 +56,12 @@ template <int Rows, int Vectors, class T, class Y>
 MIA_INLINE void prefetch_results(const RowsProduct<T, Y>& p, std::ptrdiff_t at) {
 #pragma GCC unroll 12
     for (int i = 0; i < Rows; ++i)
-#pragma GCC unroll 2
+#pragma GCC unroll 3
         for (int j = 0; j < Vectors; ++j) __builtin_prefetch(p.y + at + i * p.y_stride + j * simd::lanes<T>, 1);
     if (!p.residual) return;
 #pragma GCC unroll 12
     for (int i = 0; i < Rows; ++i)
-#pragma GCC unroll 2
+#pragma GCC unroll 3
         for (int j = 0; j < Vectors; ++j) __builtin_prefetch(p.residual + at + i * p.y_stride + j * simd::lanes<T>);
 }
 
@@ -71,13 +71,13 @@ void product_tile(const RowsProduct<T, Y>& p, int m, int panel) {
     using V = Vec<T>;
     const auto& layout = p.weights.layout;
     const Lane<T>* b = p.weights.panels.data() + layout.offset(panel);
-    const Wide<T>* bias = p.weights.bias.data() + panel * layout.width;
+    const Wide<T>* bias = p.weights.bias.data() + layout.first(panel);
     V c[Rows][Vectors];
 #pragma GCC unroll 12
     for (int i = 0; i < Rows; ++i)
-#pragma GCC unroll 2
+#pragma GCC unroll 3
         for (int j = 0; j < Vectors; ++j) c[i][j] = load(bias + j * lanes<T>);
-    prefetch_results<Rows, Vectors>(p, m * p.y_stride + panel * layout.width);
+    prefetch_results<Rows, Vectors>(p, m * p.y_stride + layout.first(panel));
     // The processor's own prefetching sees a dozen rows read in turn, and does little for them.
     const bool fetch = p.a_is_far && panel == 0;
     for (int s = 0; s < p.segments; ++s) {
@@ -99,7 +99,7 @@ void product_tile(const RowsProduct<T, Y>& p, int m, int panel) {
             b += Vectors * lanes<T>;
         }
     }
-    const int n0 = panel * layout.width, last = layout.N - n0 - (Vectors - 1) * lanes<T>;  // lanes of the last vector
+    const int n0 = layout.first(panel), last = layout.N - n0 - (Vectors - 1) * lanes<T>;  // lanes of the last vector
     const std::ptrdiff_t y_stride = p.y_stride;  // a copy: stores to y might alias p
     Y* y = p.y + m * y_stride + n0;
     const Y* residual = p.residual ? p.residual + m * y_stride + n0 : nullptr;
@@ -107,7 +107,9 @@ void product_tile(const RowsProduct<T, Y>& p, int m, int panel) {
 #pragma GCC unroll 12
         for (int i = 0; i < Rows; ++i) {
             const std::ptrdiff_t at = i * y_stride, tail = at + (Vectors - 1) * lanes<T>;
-            if constexpr (Vectors == 2) store(y + at, finish(c[i][0], at, lanes<T>));
+#pragma GCC unroll 2
+            for (int j = 0; j + 1 < Vectors; ++j)
+                store(y + at + j * lanes<T>, finish(c[i][j], at + j * lanes<T>, lanes<T>));
             if (last >= lanes<T>)
                 store(y + tail, finish(c[i][Vectors - 1], tail, lanes<T>));
             else
@@ -144,10 +146,7 @@ void product_rows(const RowsProduct<T, Y>& p, int M) {
     for (int panel = 0; panel < layout.panels(); ++panel) {
         const int vectors = layout.vectors(panel);
         each_tile(M, max_tile_rows(vectors), [&](int m, int rows) {
-            with_rows<most_tile_rows>(rows, [&]<int Rows>() {
-                if (vectors == 1) return product_tile<Rows, 1>(p, m, panel);
-                if constexpr (Rows <= max_tile_rows(2)) product_tile<Rows, 2>(p, m, panel);
-            });
+            with_tile(rows, vectors, [&]<int Rows, int Vectors>() { product_tile<Rows, Vectors>(p, m, panel); });
         });
     }
 }

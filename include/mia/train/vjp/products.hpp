@@ -31,14 +31,14 @@ struct OuterProducts {
         if (adds)
 #pragma GCC unroll 12
             for (int i = 0; i < Rows; ++i)
-#pragma GCC unroll 2
+#pragma GCC unroll 3
                 for (int j = 0; j < Vectors; ++j) sums[i][j] = load(c + (m + i) * c_stride + n + j * lanes<T>);
         for (int s = 0; s < runs; ++s)
             accumulate<T, Rows, Vectors>(ColumnsOperand<T, Rows>(a + s * a_run + m, a_stride), b + s * b_run + n,
                                          b_stride, K, sums);
 #pragma GCC unroll 12
         for (int i = 0; i < Rows; ++i)
-#pragma GCC unroll 2
+#pragma GCC unroll 3
             for (int j = 0; j < Vectors; ++j) store(c + (m + i) * c_stride + n + j * lanes<T>, sums[i][j]);
     }
 
@@ -46,12 +46,9 @@ struct OuterProducts {
         using namespace simd;
         const PanelLayout<T> columns{N, 1};
         for (int panel = 0; panel < columns.panels(); ++panel) {
-            const int vectors = columns.vectors(panel), n = panel * columns.width;
+            const int vectors = columns.vectors(panel), n = columns.first(panel);
             each_tile(M, max_tile_rows(vectors), [&](int m, int rows) {
-                with_rows<most_tile_rows>(rows, [&]<int Rows>() {
-                    if (vectors == 1) return tile<Rows, 1>(m, n);
-                    if constexpr (Rows <= max_tile_rows(2)) tile<Rows, 2>(m, n);
-                });
+                with_tile(rows, vectors, [&]<int Rows, int Vectors>() { tile<Rows, Vectors>(m, n); });
             });
         }
     }
