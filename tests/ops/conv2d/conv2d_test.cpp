@@ -45,8 +45,10 @@ struct ConvCase {
 
 TYPED_TEST(Conv2dOp, OddSizes) {
     auto backend = test::make_backend<TypeParam>();
-    const int sizes[][5] = {{1, 1, 1, 1, 1}, {1, 1, 3, 5, 3},   {1, 9, 2, 3, 7},    {7, 1, 3, 16, 3}, {2, 3, 5, 17, 7},
-                            {5, 6, 8, 2, 7}, {9, 13, 3, 33, 3}, {4, 31, 10, 70, 3}, {3, 5, 7, 9, 1},  {6, 7, 4, 3, 5}};
+    const int sizes[][5] = {{1, 1, 1, 1, 1},  {1, 1, 3, 5, 3}, {1, 9, 2, 3, 7},   {7, 1, 3, 16, 3},
+                            {2, 3, 5, 17, 7}, {5, 6, 8, 2, 7}, {9, 13, 3, 33, 3}, {4, 31, 10, 70, 3},
+                            {3, 5, 7, 9, 1},  {6, 7, 4, 3, 5}, {3, 250, 4, 3, 3}, {2, 401, 2, 2, 7},
+                            {2, 397, 1, 1, 3}};
     for (const auto& [H, W, I, O, k] : sizes) {
         const ConvCase<TypeParam> c(backend, H, W, I, O, k);
         backend.reset_work();
@@ -68,12 +70,14 @@ TYPED_TEST(Conv2dOp, SameBytesForAnyNumberOfThreads) {
 
 TYPED_TEST(Conv2dOp, ActivationThenResidual) {
     auto backend = test::make_backend<TypeParam>(3);
-    const ConvCase<TypeParam> c(backend, 5, 7, 3, 6, 3);
-    const auto residual = test::Random(4).numbers(5 * 7 * 6);
-    auto expected = c.expected();
-    for (std::size_t i = 0; i < expected.size(); ++i) expected[i] = reference::relu(expected[i]) + residual[i];
-    test::expect_near(c.run(backend, Activation::relu, residual), expected,
-                      test::sum_rounding<typename TypeParam::Scalar>, "relu");
+    for (const auto& [W, O] : {std::pair(7, 6), {41, 3}, {38, 2}}) {
+        const ConvCase<TypeParam> c(backend, 5, W, 3, O, 3);
+        const auto residual = test::Random(4).numbers(5 * W * O);
+        auto expected = c.expected();
+        for (std::size_t i = 0; i < expected.size(); ++i) expected[i] = reference::relu(expected[i]) + residual[i];
+        test::expect_near(c.run(backend, Activation::relu, residual), expected,
+                          test::sum_rounding<typename TypeParam::Scalar>, text("relu, ", W, " x ", O));
+    }
 }
 
 TYPED_TEST(Conv2dFloat, RefusesWhatDoesNotFit) {

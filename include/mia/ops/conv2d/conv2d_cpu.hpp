@@ -5,20 +5,36 @@
 
 namespace mia {
 
+/// Where a result has few channels, `together` neighbouring pixels of a row are one row of the product: its columns are
+/// their channels, its sums run over the taps of all, and weights where a pixel has no tap are zero. A vector's lanes
+/// are full then, for (k + together - 1) / (k together) of the multiply-adds.
 template <class T>
 struct PackedConv2d<BasicCpu<T>> : PackedWeights<T> {
-    int in_channels = 0, kernel_size = 0;
+    int in_channels = 0, out_channels = 0, kernel_size = 0, together = 1;
+
+    /// weight(o, i, u, v), bias(o).
+    template <class Weight, class Bias>
+    void pack_taps(int O, int I, int k, Weight weight, Bias bias) {
+        in_channels = I;
+        out_channels = O;
+        kernel_size = k;
+        together = k > 1 ? std::max(1, simd::lanes<T> / O) : 1;
+        const int across = k + together - 1;  // taps of a row
+        this->pack(
+            together * O, k * across * I, T(1),
+            [&](int n, int at) {  // (u, v, i): as the image lies
+                const int v = at / I % across - n / O;
+                return v < 0 || v >= k ? T(0) : weight(n % O, at % I, at / (across * I), v);
+            },
+            [&](int n) { return bias(n % O); }, k);
+    }
 };
 
 template <class T>
 void pack_conv2d(BasicCpu<T>&, In<T, 4> weight, In<T, 1> bias, PackedConv2d<BasicCpu<T>>& packed) {
-    const int O = weight.extent(0), I = weight.extent(1), k = weight.extent(2);
-    packed.in_channels = I;
-    packed.kernel_size = k;
-    packed.pack(
-        O, k * k * I, T(1),
-        [&](int o, int at) { return weight(o, at % I, at / (k * I), at / I % k); },  // (u, v, i): as the image lies
-        [&](int o) { return bias(o); }, k);
+    packed.pack_taps(
+        weight.extent(0), weight.extent(1), weight.extent(2),
+        [&](int o, int i, int u, int v) { return weight(o, i, u, v); }, [&](int o) { return bias(o); });
 }
 
 namespace detail {
@@ -40,7 +56,8 @@ void copy_region(In<T, 3> x, int top, int left, Out<T, 3> to) {
     }
 }
 
-/// Neighbours in a row of a convolution's result, all that they need at hand.
+/// Neighbours in a row of a convolution's result, all that they need at hand: the taps of as many as are computed
+/// together, also beyond the last one.
 template <class T>
 struct ConvolutionPixels {
     const PackedConv2d<BasicCpu<T>>& weights;
@@ -52,18 +69,27 @@ struct ConvolutionPixels {
     /// -> y: (count, O).
     template <class Y>
     void compute(Y* y, Activation activation = Activation::none, const Y* residual = nullptr) const {
-        const int I = weights.in_channels, k = weights.kernel_size;
-        product_rows<T, Y>({.weights = weights,
-                            .a = a,
-                            .a_stride = I,
-                            .segments = k,
-                            .run = k * I,
-                            .segment_stride = image_row,
-                            .y = y,
-                            .y_stride = weights.layout.N,
-                            .activation = activation,
-                            .residual = residual},
-                           count);
+        const int I = weights.in_channels, k = weights.kernel_size, together = weights.together;
+        const std::ptrdiff_t N = weights.layout.N;
+        RowsProduct<T, Y> product{.weights = weights,
+                                  .a = a,
+                                  .a_stride = together * I,
+                                  .segments = k,
+                                  .run = (k + together - 1) * I,
+                                  .segment_stride = image_row,
+                                  .y = y,
+                                  .y_stride = N,
+                                  .activation = activation,
+                                  .residual = residual};
+        const int rows = count / together, left = count % together * weights.out_channels;
+        product_rows(product, rows);
+        if (left == 0) return;
+        Y last[simd::lanes<T>], added[simd::lanes<T>] = {};
+        product.a += rows * product.a_stride;
+        product.y = last;
+        if (residual) product.residual = std::copy_n(residual + rows * N, left, added) - left;
+        product_rows(product, 1);
+        std::copy_n(last, left, y + rows * N);
     }
 };
 
@@ -73,8 +99,9 @@ void begin_convolution(BasicCpu<T>& cpu, const char* op, In<T, 3> x, const Packe
     require(weights.ready, op,
             ": the parameters are not packed; call prepare(backend, model) after loading or changing them");
     require(x.extent(2) == weights.in_channels, op, ": x ", shape_text(x), " does not fit a convolution of ",
-            weights.in_channels, " to ", weights.layout.N, " channels");
-    const std::int64_t macs = std::int64_t(x.extent(0)) * x.extent(1) * weights.layout.K * weights.layout.N;
+            weights.in_channels, " to ", weights.out_channels, " channels");
+    const std::int64_t macs = std::int64_t(x.extent(0)) * x.extent(1) * weights.kernel_size * weights.kernel_size *
+                              weights.in_channels * weights.out_channels;
     cpu.record({"conv2d", &weights, macs, macs});
 }
 
@@ -96,7 +123,8 @@ RowsProduct<T, Y> pixel_product(In<T, 3> x, const PackedConv2d<BasicCpu<T>>& wei
             .a_is_far = true};
 }
 
-inline constexpr int convolution_columns = 4 * simd::most_tile_rows;  ///< of a tile of the image, at most
+inline constexpr int convolution_rows =
+    4 * simd::most_tile_rows;  ///< of a product: a row of a tile of the image, at most
 
 /// Calls f(ConvolutionPixels) for all pixels of the result. The image is worked off in tiles, which each thread copies
 /// with their surroundings, or zeros, into its part of L2: there the taps of a pixel's kernel rows are neighbours, and
@@ -107,8 +135,9 @@ void convolve_tiles(BasicCpu<T>& cpu, const char* op, In<T, 3> x, const PackedCo
     begin_convolution(cpu, op, x, weights);
     const int H = x.extent(0), W = x.extent(1), I = weights.in_channels, border = weights.kernel_size - 1;
     constexpr int tile_bytes = 256 << 10;  // beside the weights in L2
-    const int columns = std::min(W, convolution_columns), across = simd::ceil_div(W, columns);
-    const int row_bytes = (columns + border) * I * int(sizeof(T));
+    const int together = weights.together, most = together > 1 ? convolution_rows / 2 * together : convolution_rows,
+              columns = std::min(W, most), across = simd::ceil_div(W, columns);
+    const int row_bytes = (simd::round_up(columns, together) + border) * I * int(sizeof(T));
     const int rows = std::clamp(std::min(tile_bytes / row_bytes - border, H * across / (4 * cpu.threads())), 1, 8);
     const std::size_t image = std::size_t(rows + border) * std::size_t(row_bytes);
     const std::size_t rest = std::size_t(columns) * std::size_t(scratch) * sizeof(T);
@@ -121,8 +150,9 @@ void convolve_tiles(BasicCpu<T>& cpu, const char* op, In<T, 3> x, const PackedCo
         for (std::ptrdiff_t tile = begin; tile < end; ++tile) {
             const int top = int(tile) / across * rows, left = int(tile) % across * columns;
             const int h = std::min(rows, H - top), w = std::min(columns, W - left);
-            copy_region<T>(x, top - border / 2, left - border / 2, {taps, {h + border, w + border, I}});
-            const std::ptrdiff_t image_row = std::ptrdiff_t(w + border) * I;
+            const int with_border = simd::round_up(w, together) + border;
+            copy_region<T>(x, top - border / 2, left - border / 2, {taps, {h + border, with_border, I}});
+            const std::ptrdiff_t image_row = std::ptrdiff_t(with_border) * I;
             for (int i = 0; i < h; ++i)
                 f(ConvolutionPixels<T>{weights, taps + i * image_row, image_row, top + i, left, w, own});
         }
@@ -132,7 +162,7 @@ void convolve_tiles(BasicCpu<T>& cpu, const char* op, In<T, 3> x, const PackedCo
 template <class T, class Y>
 void convolve(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights, View<Y, 3> y,
               Activation activation, View<const Y, 3> residual) {
-    const int H = x.extent(0), W = x.extent(1), I = weights.in_channels, O = weights.layout.N;
+    const int H = x.extent(0), W = x.extent(1), I = weights.in_channels, O = weights.out_channels;
     require(!weights.ready || (x.extent(2) == I && y.extent(2) == O && y.extent(0) == H && y.extent(1) == W),
             "conv2d: x ", shape_text(x), " and y ", shape_text(y), " do not fit a convolution of ", I, " to ", O,
             " channels");

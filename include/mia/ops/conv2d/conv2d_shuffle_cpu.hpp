@@ -10,7 +10,7 @@ namespace detail {
 template <class T, class Y>
 void convolve_shuffled(BasicCpu<T>& cpu, In<T, 3> x, const PackedConv2d<BasicCpu<T>>& weights, int factor, View<Y, 3> y,
                        Activation activation, View<const Y, 3> residual) {
-    const int H = x.extent(0), W = x.extent(1), O = weights.layout.N, r = factor, K = y.extent(2);
+    const int H = x.extent(0), W = x.extent(1), O = weights.out_channels, r = factor, K = y.extent(2);
     require(!weights.ready || (r >= 1 && O == r * r * K && y.extent(0) == r * H && y.extent(1) == r * W),
             "conv2d_shuffle: ", O, " channels of ", shape_text(x), " do not become y ", shape_text(y),
             " by a factor of ", r);

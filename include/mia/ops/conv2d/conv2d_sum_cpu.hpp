@@ -26,9 +26,9 @@ void conv2d_sum(BasicCpu<T>& cpu, In<T, 4> x, const std::array<const PackedConv2
     require(x.extent(0) == int(F), "conv2d_sum: x ", shape_text(x), " does not fit ", F, " convolutions");
     for (const auto* w : weights)
         require(!w->ready || (w->kernel_size == weights[0]->kernel_size && y.extent(0) == H && y.extent(1) == W &&
-                              y.extent(2) == w->layout.N),
+                              y.extent(2) == w->out_channels),
                 "conv2d_sum: x ", shape_text(x), " and y ", shape_text(y), " do not fit a convolution of ",
-                w->in_channels, " to ", w->layout.N, " channels");
+                w->in_channels, " to ", w->out_channels, " channels");
     if (weights[0]->kernel_size == 1)
         detail::sum_of_pixel_products<T>(cpu, x, weights, y, residual, std::make_index_sequence<F>());
     else

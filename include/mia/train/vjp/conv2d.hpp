@@ -21,12 +21,10 @@ struct PackedConv2d<Tape<B>> {
 /// The convolution that takes a result's gradient to that of the input. weight: (O, I, k, k).
 template <class T>
 void pack_turned(BasicCpu<T>&, In<T, 4> weight, PackedConv2d<BasicCpu<T>>& packed) {
-    const int O = weight.extent(0), I = weight.extent(1), k = weight.extent(2);
-    packed.in_channels = O;
-    packed.kernel_size = k;
-    packed.pack(
-        I, k * k * O, T(1), [&](int i, int at) { return weight(at % O, i, k - 1 - at / (k * O), k - 1 - at / O % k); },
-        [](int) { return T(0); });
+    const int k = weight.extent(2);
+    packed.pack_taps(
+        weight.extent(1), weight.extent(0), k,
+        [&](int i, int o, int u, int v) { return weight(o, i, k - 1 - u, k - 1 - v); }, [](int) { return T(0); });
 }
 
 template <class B>
