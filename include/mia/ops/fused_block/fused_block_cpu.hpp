@@ -132,12 +132,16 @@ private:
         for (std::ptrdiff_t i = 0; i < count; i += std::ptrdiff_t(cache_line / sizeof(T)))
             __builtin_prefetch(from + i, 0, 2);
     }
-    /// Before one of `tiles` tiles: its share of the rows of an image that the next batch will read.
-    MIA_INLINE void fetch_next(const T* image, int bundle, int tile, int tiles) const {
+    /// Before one of `tiles` tiles: its share of the rows of an image, and of stored keys and values, that the next
+    /// batch will read.
+    MIA_INLINE void fetch_next(const T* image, const StoredKv<T>* stored, int bundle, int tile, int tiles) const {
         if (located_ < 0) return;
         const int* pixels = next_pixel_ + bundle * bundle_.width();
-        for (int i = tile * bundle_.width() / tiles; i < (tile + 1) * bundle_.width() / tiles; ++i)
-            if (pixels[i] >= 0) fetch(image + std::ptrdiff_t(pixels[i]) * C_, C_);
+        for (int i = tile * bundle_.width() / tiles; i < (tile + 1) * bundle_.width() / tiles; ++i) {
+            if (pixels[i] < 0) continue;
+            fetch(image + std::ptrdiff_t(pixels[i]) * C_, C_);
+            for (int f = 0; stored && f < s_.condition_frames; ++f) fetch(stored_row(stored[f], pixels[i]), 2 * A_);
+        }
     }
 
     /// f(lane, vectors) for the panels of a bundle that hold the wanted ones of its windows (bit i: window i): the
@@ -213,7 +217,7 @@ private:
                 };
                 const auto before_tile = [&](int m) MIA_INLINE_LAMBDA {
                     const int tile = lane / width * tiles_of_panel + m / max_tile_rows(panel_vectors);
-                    fetch_next(from, bundle, tile, tiles);
+                    fetch_next(from, cond.stored, bundle, tile, tiles);
                     if (!is_earlier && next_state_) {
                         const std::ptrdiff_t begin = tile * size / tiles;
                         fetch(next_state_ + bundle * size + begin, (tile + 1) * size / tiles - begin);
@@ -240,16 +244,18 @@ private:
         }
     }
 
+    /// A token's stored keys and values; pixel: -1 for padding.
+    const T* stored_row(const StoredKv<T>& stored, int pixel) const {
+        const int from = pixel < 0 ? grid_.pixels() + 1 : stored.source.data[pixel];
+        return stored.rows.data + (from < 0 ? grid_.pixels() : from) * std::ptrdiff_t(2 * A_);
+    }
+
     /// Keys and values of the active windows of a bundle in frame f, which were stored.
     void read_kv(int bundle, unsigned windows, const StoredKv<T>& stored, int f) {
-        const std::ptrdiff_t size = 2 * A_;
         for (int i = 0; i < bundle_.windows(); ++i) {
             if (!(windows & 1u << i)) continue;
             const int* pixels = pixel_ + bundle * bundle_.width() + i * bundle_.stride();
-            const auto keys_of = [&](int q) {
-                const int pixel = pixels[q], from = pixel < 0 ? grid_.pixels() + 1 : stored.source.data[pixel];
-                return stored.rows.data + (from < 0 ? grid_.pixels() : from) * size;
-            };
+            const auto keys_of = [&](int q) { return stored_row(stored, pixels[q]); };
             const auto values_of = [&](int q) { return keys_of(q) + A_; };
             const std::ptrdiff_t first = f * Q_ + i * kv_window_;
             simd::rows_to_panel<T>(keys_of, Q_, A_, keys_ + first, kv_stride_);
