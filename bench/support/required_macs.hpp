@@ -50,7 +50,8 @@ inline std::int64_t block_macs(const BlockConfig& config, WindowFrames frames, c
 }
 
 /// block_macs() with the lanes that the fused block on BasicCpu<T> computes besides: whole vectors of padded and masked
-/// tokens. K and V of whole windows with an active token; attention by windows; the rest by batches of windows.
+/// tokens. K and V of windows with an active token, but for panels of nothing but padding; attention by windows; the
+/// rest by batches of windows.
 template <class T>
 std::int64_t vector_macs(const BlockConfig& config, WindowFrames frames, const WindowGrid& grid,
                          View<const std::uint8_t, 3> keep = {}) {
@@ -59,15 +60,22 @@ std::int64_t vector_macs(const BlockConfig& config, WindowFrames frames, const W
     using Worker = detail::BlockWorker<T>;
     const int batch = Worker::batch_bundles(shape) * Worker::bundle_of(shape).windows();
     const auto whole = [](std::int64_t tokens) { return simd::round_up(tokens, std::int64_t(simd::lanes<T>)); };
-    const std::int64_t C = a.embed_dim, N = a.window.tokens();
+    const std::int64_t C = a.embed_dim, N = a.window.tokens(),
+                       panel = std::min<std::int64_t>(N, simd::panel_vectors * simd::lanes<T>);
     std::int64_t keys = 0, attending = 0, active = 0;
     for (int w = 0, in_batch = 0; w < grid.windows(); ++w) {
         int queries = 0;
-        for (int n = 0; n < N; ++n) {
-            const int pixel = grid.pixel(w, n);
-            queries += pixel >= 0 && (!keep.data || keep.data[pixel]);
+        std::int64_t in_panels = 0;
+        for (std::int64_t first = 0; first < N; first += panel) {
+            bool is_empty = true;
+            for (std::int64_t n = first; n < std::min(first + panel, N); ++n) {
+                const int pixel = grid.pixel(w, int(n));
+                is_empty &= pixel < 0;
+                queries += pixel >= 0 && (!keep.data || keep.data[pixel]);
+            }
+            if (!is_empty) in_panels += whole(std::min(panel, N - first));
         }
-        if (queries > 0) keys += whole(N);
+        if (queries > 0) keys += in_panels;
         attending += whole(queries);
         in_batch += queries;
         if ((w + 1) % batch == 0 || w + 1 == grid.windows()) active += whole(std::exchange(in_batch, 0));

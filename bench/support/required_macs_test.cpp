@@ -61,6 +61,9 @@ TEST(RequiredMacs, VectorsHoldWholeWindowsAndWholeVectorsOfTokens) {
     keep[0] = keep[1] = keep[23] = 1;  // two windows
     EXPECT_EQ(vector_macs<float>(config, inter, whole, mask),
               2 * (64 * 3 * 2 * C * C + lanes * (2 * C * C + 2 * 192 * C + 4 * C * C)));
+    // The lower half of a window, nothing but padding, is a panel of its own with 16 lanes, several with fewer.
+    const WindowGrid padded{4, 8, config.attention.window};
+    EXPECT_EQ(vector_macs<float>(config, inter, padded), 32 * (3 * 2 * C * C + 2 * C * C + 2 * 192 * C + 4 * C * C));
     // Windows of 16 tokens share vectors of queries, projection and MLP; four of them are a batch.
     const BlockConfig small{.attention = {.embed_dim = 32, .num_heads = 2, .window = {3, 4, 4}}};
     const WindowGrid grid{4, 16, small.attention.window};
