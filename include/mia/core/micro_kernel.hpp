@@ -19,8 +19,8 @@ constexpr Integer round_up(Integer a, Integer b) {
     return ceil_div(a, b) * b;
 }
 
-inline constexpr int panel_vectors = 2;                       ///< of tokens
-inline constexpr int widest_panel = registers == 32 ? 3 : 2;  ///< vectors, of weights
+inline constexpr int panel_vectors = 2;  ///< of tokens
+inline constexpr int widest_panel = 3;   ///< vectors, of weights
 /// Rows of C in registers, for panels of 1, 2 or 3 vectors: at least 8 sums are in flight, to hide the FMA's latency.
 /// Of 16 or 32 registers B takes 2 or 3, C 12 or 24, A 1 or 2.
 constexpr int max_tile_rows(int vectors) { return vectors == 1 ? 12 : (registers == 32 ? 24 : 12) / vectors; }
@@ -107,7 +107,7 @@ MIA_INLINE void with_tile(int rows, int vectors, F&& f) {
         if (vectors == 1) return f.template operator()<Rows, 1>();
         if constexpr (Rows <= max_tile_rows(2))
             if (vectors == 2) return f.template operator()<Rows, 2>();
-        if constexpr (widest_panel == 3 && Rows <= max_tile_rows(3)) f.template operator()<Rows, 3>();
+        if constexpr (Rows <= max_tile_rows(3)) f.template operator()<Rows, 3>();
     });
 }
 

@@ -51,18 +51,21 @@ struct RowsProduct {
     bool a_is_far = false;        ///< in memory or a cache that other cores share: fetched two tiles ahead
 };
 
-/// Fetches where a tile's results go, and what is added to them, while the sums are computed.
+/// Fetches where a tile's results go, and what is added to them, while the sums are computed: rows may begin anywhere
+/// in a cache line, so the last one too.
 template <int Rows, int Vectors, class T, class Y>
 MIA_INLINE void prefetch_results(const RowsProduct<T, Y>& p, std::ptrdiff_t at) {
+    constexpr int last = Vectors * simd::lanes<T> - 1;
+    const auto each = [&](auto f) MIA_INLINE_LAMBDA {
 #pragma GCC unroll 12
-    for (int i = 0; i < Rows; ++i)
+        for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 3
-        for (int j = 0; j < Vectors; ++j) __builtin_prefetch(p.y + at + i * p.y_stride + j * simd::lanes<T>, 1);
-    if (!p.residual) return;
-#pragma GCC unroll 12
-    for (int i = 0; i < Rows; ++i)
-#pragma GCC unroll 3
-        for (int j = 0; j < Vectors; ++j) __builtin_prefetch(p.residual + at + i * p.y_stride + j * simd::lanes<T>);
+            for (int j = 0; j < Vectors; ++j) f(at + i * p.y_stride + j * simd::lanes<T>);
+            f(at + i * p.y_stride + last);
+        }
+    };
+    each([&](std::ptrdiff_t i) MIA_INLINE_LAMBDA { __builtin_prefetch(p.y + i, 1); });
+    if (p.residual) each([&](std::ptrdiff_t i) MIA_INLINE_LAMBDA { __builtin_prefetch(p.residual + i); });
 }
 
 template <int Rows, int Vectors, class T, class Y>
