@@ -58,13 +58,13 @@ TEST(RequiredMacs, VectorsHoldWholeWindowsAndWholeVectorsOfTokens) {
     std::vector<std::uint8_t> keep(16 * 24, 0);
     const View<const std::uint8_t, 3> mask{keep.data(), {1, 16, 24}};
     EXPECT_EQ(vector_macs<float>(config, inter, whole, mask), 0);
-    keep[0] = keep[1] = keep[23] = 1;  // two windows
+    keep[0] = keep[1] = keep[23] = 1;  // two windows of one batch
     EXPECT_EQ(vector_macs<float>(config, inter, whole, mask),
-              2 * (64 * 3 * 2 * C * C + lanes * (2 * C * C + 2 * 192 * C + 4 * C * C)));
+              2 * (64 * 3 * 2 * C * C + lanes * 2 * 192 * C) + lanes * 6 * C * C);
     // The lower half of a window, nothing but padding, is a panel of its own with 16 lanes, several with fewer.
     const WindowGrid padded{4, 8, config.attention.window};
     EXPECT_EQ(vector_macs<float>(config, inter, padded), 32 * (3 * 2 * C * C + 2 * C * C + 2 * 192 * C + 4 * C * C));
-    // Windows of 16 tokens share vectors of queries, projection and MLP; four of them are a batch.
+    // Windows of 16 tokens share vectors of queries, projection and MLP.
     const BlockConfig small{.attention = {.embed_dim = 32, .num_heads = 2, .window = {3, 4, 4}}};
     const WindowGrid grid{4, 16, small.attention.window};
     std::vector<std::uint8_t> one_each(4 * 16, 0);

@@ -28,8 +28,8 @@ class BlockWorker {
     using L = Lane<T>;
     using V = simd::Vec<T>;
     static constexpr int lanes = simd::lanes<T>, width = simd::panel_vectors * lanes, n = per_lane<T>;
-    using Group = V[n];  ///< rows of a product that go into one row of lanes
-    static constexpr int batch_tokens = 64;
+    using Group = V[n];                           ///< rows of a product that go into one row of lanes
+    static constexpr int batch_bytes = 24 << 10;  // of tokens: several such, keys, values and weights lie in L2
 
 public:
     struct Counts {
@@ -37,8 +37,10 @@ public:
     };
 
     static WindowBundle bundle_of(const BlockShape& s) { return {s.window.tokens(), lanes}; }
-    /// Bundles in a batch.
-    static int batch_bundles(const BlockShape& s) { return std::max(1, batch_tokens / bundle_of(s).width()); }
+    /// Bundles in a batch: the more, the less is lost where its active tokens are rounded up to whole vectors.
+    static int batch_bundles(const BlockShape& s) {
+        return std::max(1, int(batch_bytes / sizeof(T)) / (bundle_of(s).width() * s.dim));
+    }
     /// Elements of a bundle's normed tokens in the state.
     static std::ptrdiff_t state_size(const BlockShape& s) {
         return std::ptrdiff_t(bundle_of(s).width()) * simd::round_up(s.dim, n);
@@ -197,6 +199,8 @@ private:
         const int tiles_of_panel = ceil_div(2 * A_, max_tile_rows(panel_vectors)),
                   tiles = panels(bundle_.width()) * tiles_of_panel;
         const std::ptrdiff_t image = std::ptrdiff_t(grid_.pixels()) * C_, size = state_size(s_);
+        const bool reads_next_state =
+            next_state_ && located_ * bundles_ + bundle < bundle_.count(grid_.windows());  // not beyond the last one
         if (cond.stored)
             for (int f = 0; f < s_.condition_frames; ++f) read_kv(bundle, windows, cond.stored[f], f);
         // Oldest first, the current frame last.
@@ -218,7 +222,7 @@ private:
                 const auto before_tile = [&](int m) MIA_INLINE_LAMBDA {
                     const int tile = lane / width * tiles_of_panel + m / max_tile_rows(panel_vectors);
                     fetch_next(from, cond.stored, bundle, tile, tiles);
-                    if (!is_earlier && next_state_) {
+                    if (!is_earlier && reads_next_state) {
                         const std::ptrdiff_t begin = tile * size / tiles;
                         fetch(next_state_ + bundle * size + begin, (tile + 1) * size / tiles - begin);
                     }
