@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "mia/core/arena.hpp"
 #include "mia/core/bf16.hpp"
 
 #if defined(__AVX__)
@@ -239,6 +240,13 @@ MIA_INLINE Wide<T> sum(Vec<T> v) {
 #pragma GCC unroll 16
         for (int i = 0; i < width; ++i) part[i] += part[i + width];
     return part[0];
+}
+
+/// Asks for `count` neighbours in memory that will be read soon. Level: the cache that they are to come to, 1 or 2.
+template <int Level = 1, class T>
+MIA_INLINE void fetch(const T* p, std::ptrdiff_t count) {
+    for (std::ptrdiff_t i = 0; i < count; i += std::ptrdiff_t(cache_line / sizeof(T)))
+        __builtin_prefetch(p + i, 0, Level == 1 ? 3 : 2);
 }
 
 /// A sum over `count` elements of T that lie in lanes: f.template operator()<Count>(k, s) adds the elements from k on,

@@ -128,21 +128,16 @@ private:
         for (int i = 0; i < bundles_ * bundle_.width(); ++i) valid_[i] = pixel_[i] >= 0 ? W(1) : W(0);
     }
 
-    /// Fetches `count` neighbours into L2. Called between the tiles of products, a share each time, so that arithmetic
-    /// hides the memory.
-    MIA_INLINE static void fetch(const T* from, std::ptrdiff_t count) {
-        for (std::ptrdiff_t i = 0; i < count; i += std::ptrdiff_t(cache_line / sizeof(T)))
-            __builtin_prefetch(from + i, 0, 2);
-    }
-    /// Before one of `tiles` tiles: its share of the rows of an image, and of stored keys and values, that the next
-    /// batch will read.
+    /// Before one of `tiles` tiles of a product, so that arithmetic hides the memory: its share of the rows of an
+    /// image, and of stored keys and values, that the next batch will read.
     MIA_INLINE void fetch_next(const T* image, const StoredKv<T>* stored, int bundle, int tile, int tiles) const {
         if (located_ < 0) return;
         const int* pixels = next_pixel_ + bundle * bundle_.width();
         for (int i = tile * bundle_.width() / tiles; i < (tile + 1) * bundle_.width() / tiles; ++i) {
             if (pixels[i] < 0) continue;
-            fetch(image + std::ptrdiff_t(pixels[i]) * C_, C_);
-            for (int f = 0; stored && f < s_.condition_frames; ++f) fetch(stored_row(stored[f], pixels[i]), 2 * A_);
+            simd::fetch<2>(image + std::ptrdiff_t(pixels[i]) * C_, C_);
+            for (int f = 0; stored && f < s_.condition_frames; ++f)
+                simd::fetch<2>(stored_row(stored[f], pixels[i]), 2 * A_);
         }
     }
 
@@ -224,7 +219,7 @@ private:
                     fetch_next(from, cond.stored, bundle, tile, tiles);
                     if (!is_earlier && reads_next_state) {
                         const std::ptrdiff_t begin = tile * size / tiles;
-                        fetch(next_state_ + bundle * size + begin, (tile + 1) * size / tiles - begin);
+                        fetch<2>(next_state_ + bundle * size + begin, (tile + 1) * size / tiles - begin);
                     }
                 };
                 if (is_empty(bundle, lane, vectors)) {
@@ -376,8 +371,8 @@ private:
                 [&](int m) MIA_INLINE_LAMBDA {  // where the results go
                     const int tile = m / max_tile_rows(panel_vectors);
                     for (int i = tile * count / tiles; i < (tile + 1) * count / tiles; ++i) {
-                        fetch(y + std::ptrdiff_t(pixels[i]) * C, C);
-                        if (sum) fetch(sum + std::ptrdiff_t(pixels[i]) * C, C);
+                        fetch<2>(y + std::ptrdiff_t(pixels[i]) * C, C);
+                        if (sum) fetch<2>(sum + std::ptrdiff_t(pixels[i]) * C, C);
                     }
                 });
             L* activated = reinterpret_cast<L*>(hidden);  // in place

@@ -149,8 +149,8 @@ void layer_norm_gradient(BasicCpu<T>& cpu, In<T, 2> x, In<T, 1> weight, In<T, 2>
                 const T *in = x.data + first * C, *g = dy.data + first * C;
                 const T *mean = &statistics(0, first), *inverse = &statistics(1, first);
                 if (first + lanes<T> < end_row) {
-                    detail::fetch(in + lanes<T> * C, lanes<T> * C);
-                    if (d_x) detail::fetch(d_x.data + (first + lanes<T>)*C, lanes<T> * C);
+                    simd::fetch(in + lanes<T> * C, lanes<T> * C);
+                    if (d_x) simd::fetch(d_x.data + (first + lanes<T>)*C, lanes<T> * C);
                 }
                 alignas(cache_line) T mean_g[lanes<T>], mean_gn[lanes<T>];
                 const auto normed = [&](int r, int c, int count) MIA_INLINE_LAMBDA {

@@ -68,12 +68,6 @@ void add_parts(BasicCpu<T>& cpu, const T* parts, int pieces, std::ptrdiff_t part
     });
 }
 
-/// Asks for numbers that will be read soon; the forward pass wrote them long ago.
-template <class T>
-MIA_INLINE void fetch(const T* p, std::ptrdiff_t count) {
-    for (std::ptrdiff_t i = 0; i < count; i += cache_line / std::ptrdiff_t(sizeof(T))) __builtin_prefetch(p + i);
-}
-
 /// d += g, or d = g if d is fresh, for the elements that f gives: g = f(position, count) in vectors.
 template <class T, class F>
 void add_each_vector(BasicCpu<T>& cpu, std::ptrdiff_t size, Gradient<T> d, F f) {

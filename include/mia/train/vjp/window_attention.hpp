@@ -466,9 +466,9 @@ void projected_attention_gradient(BasicCpu<T>& cpu, const WindowGrid& grid, cons
             if (w + 1 < pieces.end(p)) {
                 const std::ptrdiff_t next = at + std::ptrdiff_t(count) * C;
                 const std::ptrdiff_t rows_next = std::ptrdiff_t(rows.begin[w + 2] - rows.begin[w + 1]) * C;
-                detail::fetch(kv[w + 1].data, std::ptrdiff_t(kv_size));
-                detail::fetch(q.data + next, rows_next);
-                detail::fetch(y.data + next, rows_next);
+                simd::fetch(kv[w + 1].data, std::ptrdiff_t(kv_size));
+                simd::fetch(q.data + next, rows_next);
+                simd::fetch(y.data + next, rows_next);
             }
             detail::gather_window(grid, window, cond, x, tokens);
             worker.run(window, &rows.token[first], count, q.data + at, kv[w].data, y.data + at, statistics, first,
