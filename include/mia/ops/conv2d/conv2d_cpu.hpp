@@ -87,7 +87,10 @@ struct ConvolutionPixels {
         Y last[simd::lanes<T>], added[simd::lanes<T>] = {};
         product.a += rows * product.a_stride;
         product.y = last;
-        if (residual) product.residual = std::copy_n(residual + rows * N, left, added) - left;
+        if (residual) {
+            std::copy_n(residual + rows * N, left, added);
+            product.residual = added;
+        }
         product_rows(product, 1);
         std::copy_n(last, left, y + rows * N);
     }
