@@ -61,6 +61,10 @@ TEST(RequiredMacs, VectorsHoldWholeWindowsAndWholeVectorsOfTokens) {
     keep[0] = keep[1] = keep[23] = 1;  // two windows of one batch
     EXPECT_EQ(vector_macs<float>(config, inter, whole, mask),
               2 * (64 * 3 * 2 * C * C + lanes * 2 * 192 * C) + lanes * 6 * C * C);
+    keep[1] = keep[23] = 0;
+    keep[15 * 24] = 1;  // the fourth window, of another batch
+    EXPECT_EQ(vector_macs<float>(config, inter, whole, mask),
+              2 * (64 * 3 * 2 * C * C + lanes * (2 * C * C + 2 * 192 * C + 4 * C * C)));
     // The lower half of a window, nothing but padding, is a panel of its own with 16 lanes, several with fewer.
     const WindowGrid padded{4, 8, config.attention.window};
     EXPECT_EQ(vector_macs<float>(config, inter, padded), 32 * (3 * 2 * C * C + 2 * C * C + 2 * 192 * C + 4 * C * C));
