@@ -19,7 +19,7 @@ void resize_row(const U* from, int C, View<const LinearTap, 1> columns, U* to) {
 }
 }  // namespace detail
 
-/// A third of the bandwidth of a copy, for taps are picked one by one along a row of two or three channels: less than a
+/// A third of the bandwidth of a copy (along a row the innermost loop is over two or three channels), on less than a
 /// hundredth of a model's time.
 template <class T>
 void resize_bilinear(BasicCpu<T>& cpu, In<Wide<T>, 3> x, Corners corners, Out<Wide<T>, 3> y,
